@@ -1,0 +1,444 @@
+//! How jobs and their tasks are shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use windlass_proto::v1;
+
+use crate::grant::GrantsView;
+use crate::output::Show;
+use crate::text::{self, FaultView, PayloadView};
+use crate::time;
+use crate::work::{self, WorkView};
+
+#[derive(Serialize)]
+pub struct JobView {
+    id: String,
+    owner: String,
+    principal: String,
+    r#type: String,
+    labels: BTreeMap<String, String>,
+    state: String,
+    direction: String,
+    cause: Option<CauseView>,
+    work: Option<WorkView>,
+    #[serde(skip)]
+    work_line: String,
+    arguments: Option<Box<RawValue>>,
+    grants: GrantsView,
+    priority: i32,
+    timeout: Option<String>,
+    never_revert: bool,
+    operation: String,
+    trigger: String,
+    event_source: String,
+    event_id: String,
+    manual: bool,
+    rerun_of: String,
+    request_id: String,
+    create_time: Option<String>,
+    execute_time: Option<String>,
+    expect_start_time: Option<String>,
+    due_time: Option<String>,
+    trigger_time: Option<String>,
+    start_time: Option<String>,
+    end_time: Option<String>,
+    #[serde(skip)]
+    duration: String,
+    runs: Vec<RunView>,
+    host: String,
+    epoch: u64,
+    residue: Vec<String>,
+    task_count: u32,
+    task_done_count: u32,
+    sequence: u64,
+    etag: String,
+}
+
+#[derive(Serialize)]
+struct CauseView {
+    kind: String,
+    task: Option<String>,
+    fault: Option<FaultView>,
+    reason: String,
+    #[serde(skip)]
+    lines: String,
+}
+
+#[derive(Serialize)]
+struct RunView {
+    number: u32,
+    start_time: Option<String>,
+    end_time: Option<String>,
+}
+
+impl JobView {
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+}
+
+impl From<&v1::Job> for JobView {
+    fn from(job: &v1::Job) -> Self {
+        let at = |time: &Option<Timestamp>| time.as_ref().map(time::rfc3339);
+        let origin = job.origin.clone().unwrap_or_default();
+        Self {
+            id: job.id.clone(),
+            owner: job.owner.clone(),
+            principal: job.principal.clone(),
+            r#type: job.r#type.clone(),
+            labels: job.labels.clone(),
+            state: text::word(job.state().as_str_name(), "JOB_STATE_"),
+            direction: text::word(job.direction().as_str_name(), "DIRECTION_"),
+            cause: job.cause.as_ref().map(CauseView::from),
+            work: job.work.as_ref().and_then(WorkView::of),
+            work_line: work::line(job.work.as_ref()),
+            arguments: text::raw(&job.arguments_json),
+            grants: GrantsView::of(job.grants.as_ref()),
+            priority: job.priority,
+            timeout: job.timeout.as_ref().map(|timeout| time::written(time::of_wire(timeout))),
+            never_revert: job.never_revert,
+            operation: origin.operation,
+            trigger: origin.trigger,
+            event_source: origin.event_source,
+            event_id: origin.event_id,
+            manual: origin.manual,
+            rerun_of: origin.rerun_of,
+            request_id: origin.request_id,
+            create_time: at(&job.create_time),
+            execute_time: at(&job.execute_time),
+            expect_start_time: at(&job.expect_start_time),
+            due_time: at(&job.due_time),
+            trigger_time: at(&job.trigger_time),
+            start_time: at(&job.start_time),
+            end_time: at(&job.end_time),
+            duration: between(&job.start_time, &job.end_time).unwrap_or_default(),
+            runs: job.runs.iter().map(RunView::from).collect(),
+            host: job.host.clone(),
+            epoch: job.epoch,
+            residue: job.residue.iter().map(|name| text::instance(&name.task, &name.iteration)).collect(),
+            task_count: job.task_count,
+            task_done_count: job.task_done_count,
+            sequence: job.sequence,
+            etag: job.etag.clone(),
+        }
+    }
+}
+
+impl From<&v1::Cause> for CauseView {
+    fn from(cause: &v1::Cause) -> Self {
+        let kind = text::word(cause.kind().as_str_name(), "CAUSE_KIND_");
+        let task = cause.task.as_ref().map(|name| text::instance(&name.task, &name.iteration));
+        let mut lines = kind.replace('_', " ");
+        if let Some(task) = &task {
+            lines.push_str(&format!(": {task}"));
+        }
+        if let Some(fault) = &cause.fault {
+            lines.push_str(&format!("\n{}", text::fault(fault)));
+        }
+        if !cause.reason.is_empty() {
+            lines.push_str(&format!("\n{}", cause.reason));
+        }
+        Self {
+            kind,
+            task,
+            fault: cause.fault.as_ref().map(FaultView::from),
+            reason: cause.reason.clone(),
+            lines,
+        }
+    }
+}
+
+impl CauseView {
+    fn first_line(&self) -> String {
+        self.lines.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+impl From<&v1::Run> for RunView {
+    fn from(run: &v1::Run) -> Self {
+        Self {
+            number: run.number,
+            start_time: run.start_time.as_ref().map(time::rfc3339),
+            end_time: run.end_time.as_ref().map(time::rfc3339),
+        }
+    }
+}
+
+/// The time from one instant to another, for people.
+pub fn between(start: &Option<Timestamp>, end: &Option<Timestamp>) -> Option<String> {
+    elapsed(start.as_ref()?, end.as_ref()?).map(time::human)
+}
+
+/// The time from one instant to another; none when it went backwards.
+pub fn elapsed(start: &Timestamp, end: &Timestamp) -> Option<Duration> {
+    (time::of_timestamp(end)? - time::of_timestamp(start)?).to_std().ok()
+}
+
+impl JobView {
+    /// Lists do not say.
+    fn done(&self) -> String {
+        if self.task_count == 0 {
+            return String::new();
+        }
+        format!("{} of {}", self.task_done_count, self.task_count)
+    }
+
+    fn origin(&self) -> String {
+        let from = match (self.operation.as_str(), self.event_id.as_str()) {
+            ("", _) => return String::new(),
+            (_, "") if self.manual => "fired by request",
+            (_, "") => "its schedule",
+            (_, _) => "an event",
+        };
+        let mut origin = format!("operation {}, {from}", self.operation);
+        if !self.event_id.is_empty() {
+            origin.push_str(&format!(" ({} {})", self.event_source, self.event_id));
+        }
+        origin
+    }
+}
+
+impl Show for JobView {
+    const COLUMNS: &'static [&'static str] =
+        &["ID", "STATE", "TYPE", "OPERATION", "DUE", "STARTED", "TOOK", "WHY"];
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.id.clone(),
+            self.state.clone(),
+            self.r#type.clone(),
+            self.operation.clone(),
+            self.due_time.clone().unwrap_or_default(),
+            self.start_time.clone().unwrap_or_default(),
+            self.duration.clone(),
+            self.cause.as_ref().map(CauseView::first_line).unwrap_or_default(),
+        ]
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let time = |time: &Option<String>| time.clone().unwrap_or_default();
+        let cause = self.cause.as_ref().map(|cause| cause.lines.clone());
+        let arguments = self.arguments.as_ref().map(|json| json.get().to_owned());
+        vec![
+            ("id", self.id.clone()),
+            ("state", self.state.clone()),
+            ("cause", cause.unwrap_or_default()),
+            ("residue", self.residue.join("\n")),
+            ("work", self.work_line.clone()),
+            ("arguments", arguments.unwrap_or_default()),
+            ("grants", self.grants.lines()),
+            ("from", self.origin()),
+            ("rerun of", self.rerun_of.clone()),
+            ("type", self.r#type.clone()),
+            ("labels", text::labels(&self.labels)),
+            ("priority", self.priority.to_string()),
+            ("timeout", self.timeout.clone().unwrap_or_default()),
+            ("never revert", if self.never_revert { "yes" } else { "" }.to_owned()),
+            ("owner", self.owner.clone()),
+            ("created", time(&self.create_time)),
+            ("due", time(&self.due_time)),
+            ("triggered", time(&self.trigger_time)),
+            ("started", time(&self.start_time)),
+            ("ended", time(&self.end_time)),
+            ("took", self.duration.clone()),
+            ("runs", self.runs.len().to_string()),
+            ("host", self.host.clone()),
+            ("tasks done", self.done()),
+            ("etag", self.etag.clone()),
+        ]
+    }
+}
+
+/// A job with its tasks.
+#[derive(Serialize)]
+pub struct DetailView {
+    #[serde(flatten)]
+    job: JobView,
+    tasks: Vec<TaskView>,
+}
+
+impl DetailView {
+    pub fn of(job: &v1::Job, tasks: &[v1::TaskInstance]) -> Self {
+        Self { job: JobView::from(job), tasks: tasks.iter().map(TaskView::from).collect() }
+    }
+}
+
+impl Show for DetailView {
+    const COLUMNS: &'static [&'static str] = JobView::COLUMNS;
+
+    fn id(&self) -> String {
+        self.job.id()
+    }
+
+    fn row(&self) -> Vec<String> {
+        self.job.row()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = self.job.facts();
+        let width = self.tasks.iter().map(|task| task.name.len()).max();
+        let width = width.unwrap_or(0);
+        let tasks: Vec<String> = self.tasks.iter().map(|task| task.lines(width)).collect();
+        facts.push(("tasks", tasks.join("\n")));
+        facts
+    }
+}
+
+#[derive(Serialize)]
+struct TaskView {
+    name: String,
+    plugin_digest: String,
+    action: String,
+    state: String,
+    apply_attempt: u32,
+    revert_attempt: u32,
+    scope_attempt: u32,
+    idempotency_key: String,
+    revert_idempotency_key: String,
+    output: Option<PayloadView>,
+    revert_output: Option<PayloadView>,
+    apply_fault: Option<FaultView>,
+    revert_fault: Option<FaultView>,
+    #[serde(skip)]
+    fault_lines: String,
+    apply_start_time: Option<String>,
+    apply_end_time: Option<String>,
+    apply_duration: Option<String>,
+    revert_start_time: Option<String>,
+    revert_end_time: Option<String>,
+    revert_duration: Option<String>,
+    next_try_time: Option<String>,
+    undo_record_count: u32,
+    progress: Option<ProgressView>,
+}
+
+#[derive(Serialize)]
+pub struct ProgressView {
+    fraction: f32,
+    message: String,
+}
+
+impl From<&v1::Progress> for ProgressView {
+    fn from(progress: &v1::Progress) -> Self {
+        Self { fraction: progress.fraction, message: progress.message.clone() }
+    }
+}
+
+impl From<&v1::TaskInstance> for TaskView {
+    fn from(task: &v1::TaskInstance) -> Self {
+        let at = |time: &Option<Timestamp>| time.as_ref().map(time::rfc3339);
+        let name = task.name.clone().unwrap_or_default();
+        let faults = [&task.apply_fault, &task.revert_fault];
+        let faults: Vec<String> = faults.into_iter().flatten().map(text::fault).collect();
+        Self {
+            name: text::instance(&name.task, &name.iteration),
+            plugin_digest: task.plugin_digest.clone(),
+            action: task.action.clone(),
+            state: text::word(task.state().as_str_name(), "TASK_STATE_"),
+            apply_attempt: task.apply_attempt,
+            revert_attempt: task.revert_attempt,
+            scope_attempt: task.scope_attempt,
+            idempotency_key: task.idempotency_key.clone(),
+            revert_idempotency_key: task.revert_idempotency_key.clone(),
+            output: task.output.as_ref().map(PayloadView::from),
+            revert_output: task.revert_output.as_ref().map(PayloadView::from),
+            apply_fault: task.apply_fault.as_ref().map(FaultView::from),
+            revert_fault: task.revert_fault.as_ref().map(FaultView::from),
+            fault_lines: faults.join("\n"),
+            apply_start_time: at(&task.apply_start_time),
+            apply_end_time: at(&task.apply_end_time),
+            apply_duration: between(&task.apply_start_time, &task.apply_end_time),
+            revert_start_time: at(&task.revert_start_time),
+            revert_end_time: at(&task.revert_end_time),
+            revert_duration: between(&task.revert_start_time, &task.revert_end_time),
+            next_try_time: at(&task.next_try_time),
+            undo_record_count: task.undo_record_count,
+            progress: task.progress.as_ref().map(ProgressView::from),
+        }
+    }
+}
+
+impl TaskView {
+    fn lines(&self, width: usize) -> String {
+        let mut line = format!("{:width$}  {}", self.name, self.state);
+        if self.apply_attempt > 1 {
+            line.push_str(&format!(", {} attempts", self.apply_attempt));
+        }
+        if let Some(duration) = &self.apply_duration {
+            line.push_str(&format!(", applied in {duration}"));
+        }
+        if let Some(duration) = &self.revert_duration {
+            line.push_str(&format!(", reverted in {duration}"));
+        }
+        if let Some(time) = &self.next_try_time {
+            line.push_str(&format!(", next try {time}"));
+        }
+        if !self.fault_lines.is_empty() {
+            let indent = format!("\n{:width$}  ", "");
+            line.push_str(&format!("{indent}{}", self.fault_lines.replace('\n', &indent)));
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> v1::Job {
+        let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        v1::Job {
+            id: "j".to_owned(),
+            state: v1::JobState::Failed.into(),
+            cause: Some(v1::Cause {
+                kind: v1::CauseKind::TaskFailed.into(),
+                task: Some(v1::TaskInstanceName { task: "verify".to_owned(), iteration: vec![1] }),
+                fault: Some(v1::Fault {
+                    class: "backup.mismatch".to_owned(),
+                    message: "two files differ".to_owned(),
+                    causes: vec!["a.txt".to_owned()],
+                    detail: None,
+                }),
+                reason: String::new(),
+            }),
+            arguments_json: "{\"n\":1.10}".to_owned(),
+            start_time: time(100),
+            end_time: time(102),
+            ..v1::Job::default()
+        }
+    }
+
+    #[test]
+    fn a_job_is_written_with_its_exact_arguments() {
+        let json = serde_json::to_string(&DetailView::of(&job(), &[])).unwrap();
+        assert!(json.contains(r#""arguments":{"n":1.10}"#), "{json}");
+        assert!(json.contains(r#""state":"failed""#), "{json}");
+        assert!(json.contains(r#""tasks":[]"#), "{json}");
+    }
+
+    #[test]
+    fn people_see_why_and_how_long() {
+        let facts = JobView::from(&job()).facts();
+        let fact = |name| &facts.iter().find(|(it, _)| *it == name).unwrap().1;
+        assert_eq!(
+            fact("cause"),
+            "task failed: verify[1]\ntwo files differ (backup.mismatch)\ncaused by: a.txt"
+        );
+        assert_eq!(fact("took"), "2.00s");
+    }
+
+    #[test]
+    fn a_clock_that_went_back_gives_no_duration() {
+        let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        assert_eq!(between(&time(2), &time(1)), None);
+        assert_eq!(between(&None, &time(1)), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! `windlass`: the host and its client, in one binary.
+//!
+//! A client verb is: read the command line, ask the host, show the answer. It knows only the contract, never the host.
+
+mod arguments;
+mod command;
+mod completion;
+mod entry;
+mod event;
+mod exit;
+mod flow;
+mod grant;
+mod host;
+mod job;
+mod logbook;
+mod operation;
+mod output;
+mod page;
+mod plugin;
+mod problem;
+mod serve;
+mod session;
+mod style;
+mod text;
+mod time;
+mod trigger;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::parser::ArgMatches;
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::command::{Cli, Noun};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::session::Session;
+use crate::style::Paint;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match start(cli, &matches) {
+        Ok(exit) => exit.into(),
+        Err(problem) => {
+            eprintln!("{}", problem.render(Paint::for_stream(&std::io::stderr())));
+            problem.exit.into()
+        }
+    }
+}
+
+/// A host gets a thread for every core, a client makes do with one.
+fn start(cli: Cli, matches: &ArgMatches) -> Result<Exit, Problem> {
+    let serves = matches.subcommand_matches("serve");
+    let mut builder = match serves {
+        Some(_) => tokio::runtime::Builder::new_multi_thread(),
+        None => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::broken(format!("the runtime cannot be started: {error}")))?;
+    match (cli.noun, serves) {
+        (Noun::Serve(arguments), Some(matches)) => runtime.block_on(serve::run(*arguments, matches)),
+        (Noun::Completion(arguments), _) => {
+            completion::run(&arguments)?;
+            Ok(Exit::Done)
+        }
+        (noun, _) => runtime.block_on(async {
+            let session = Session::open(&cli.global)?;
+            ask(&session, noun).await.map_err(|problem| problem.of_host(&cli.global.host))
+        }),
+    }
+}
+
+async fn ask(session: &Session, noun: Noun) -> Result<Exit, Problem> {
+    match noun {
+        Noun::Plugin(verb) => plugin::run(session, verb).await?,
+        Noun::Trigger(verb) => return trigger::run(session, verb).await,
+        Noun::Operation(verb) => operation::run(session, *verb).await?,
+        Noun::Job(verb) => return job::run(session, *verb).await,
+        Noun::Log(verb) => logbook::run(session, verb).await?,
+        Noun::Event(verb) => return event::run(session, verb).await,
+        Noun::Host(verb) => host::run(session, verb).await?,
+        Noun::Serve(_) | Noun::Completion(_) => {
+            return Err(Problem::broken("the verb needs no host"));
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,21 @@
+//! Arguments: what jobs are given, checked before anything is stored.
+//!
+//! - `name` says what people may call things.
+//! - `schema` compiles an action's JSON Schemas once and lists every problem of a value.
+//! - `flow_check` validates a flow with its arguments as far as that can be done before anything runs.
+
+mod flow_check;
+mod name;
+mod schema;
+
+pub use flow_check::{
+    ATTEMPTS_MAX, CALL_TIMEOUT_MS_MAX, FACTOR_PERCENT_MAX, PAUSE_MS_MAX, TASKS_MAX, effective_arguments,
+    validate_flow,
+};
+pub use name::{
+    LABELS_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX, check_description, check_labels, check_name, check_text,
+};
+pub use schema::{ActionSchemas, SCHEMA_BYTES_MAX, Schema, Schemas};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Validation of flows: everything that is wrong, told before anything runs.
+//!
+//! What an input's value will be is known where it is a literal, an argument or a default; then the action's schema
+//! judges it. What an earlier task will provide, and what the event will be, is only checked for having a place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::name::check_name;
+use super::schema::{Schema, Schemas};
+use crate::flow::{Flow, Input, Inputs, PluginPin, Task};
+use crate::problem::Problems;
+
+/// Tasks of one flow. A job's row carries all of them, and a linear flow that is longer is a loop written out.
+pub const TASKS_MAX: usize = 256;
+/// Inputs, and provided names, of one task.
+const BINDINGS_MAX: usize = 128;
+/// Calls of one task under one key; at the longest pause that is more than four months.
+pub const ATTEMPTS_MAX: u32 = 1_000;
+/// The longest pause between two calls: a day.
+pub const PAUSE_MS_MAX: u64 = 24 * 3_600 * 1_000;
+/// The steepest growth of pauses, in percent: tenfold each time.
+pub const FACTOR_PERCENT_MAX: u32 = 1_000;
+/// The longest that one call may take: a day. What takes longer is under way elsewhere.
+pub const CALL_TIMEOUT_MS_MAX: u64 = 24 * 3_600 * 1_000;
+/// Bytes of a JSON pointer.
+const POINTER_BYTES_MAX: usize = 1_024;
+
+/// The arguments of a job: what was given, and the flow's defaults for the rest.
+pub fn effective_arguments(flow: &Flow, given: &Map<String, Value>) -> Map<String, Value> {
+    let defaults = flow.defaults.iter().map(|(name, value)| (name.clone(), value.clone()));
+    defaults.chain(given.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+}
+
+/// Every problem of `flow` with these arguments. `awaited` are arguments that will be there when a job is made, such
+/// as the event; `lookup` finds the schemas of a plugin that new jobs may use.
+pub fn validate_flow(
+    flow: &Flow,
+    arguments: &Map<String, Value>,
+    awaited: &[&str],
+    lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+) -> Problems {
+    let mut check = Check {
+        arguments: effective_arguments(flow, arguments),
+        awaited: awaited.iter().map(|name| (*name).to_owned()).collect(),
+        earlier: BTreeSet::new(),
+        provided: BTreeSet::new(),
+        problems: Problems::default(),
+    };
+    if flow.tasks.len() > TASKS_MAX {
+        check.problems.add("flow.tasks", format!("are {}: a flow has at most {TASKS_MAX}", flow.tasks.len()));
+        return check.problems;
+    }
+    for name in flow.defaults.keys() {
+        check_name(&mut check.problems, &format!("flow.defaults.{name}"), name);
+    }
+    for name in arguments.keys() {
+        check_name(&mut check.problems, &format!("arguments.{name}"), name);
+    }
+    check.duplicates(flow);
+    for (index, task) in flow.tasks.iter().enumerate() {
+        check.task(&format!("flow.tasks[{index}]"), flow, task, lookup);
+        check.earlier.insert(task.name.clone());
+        check.provided.extend(task.provides.keys().cloned());
+    }
+    check.problems
+}
+
+struct Check {
+    arguments: Map<String, Value>,
+    awaited: BTreeSet<String>,
+    /// The tasks before the one at hand, and the names that they provide.
+    earlier: BTreeSet<String>,
+    provided: BTreeSet<String>,
+    problems: Problems,
+}
+
+/// What is known of a call's input before anything runs.
+#[derive(Default)]
+struct Foreseen {
+    known: Map<String, Value>,
+    awaited: BTreeSet<String>,
+}
+
+/// What is known of one property.
+enum Sight {
+    Known(Value),
+    Awaited,
+    Absent,
+    /// Nobody gives a value; the reason.
+    Missing(String),
+}
+
+impl Check {
+    fn duplicates(&mut self, flow: &Flow) {
+        let mut seen = BTreeMap::new();
+        for (index, task) in flow.tasks.iter().enumerate() {
+            let first = *seen.entry(task.name.as_str()).or_insert(index);
+            if first != index {
+                let message =
+                    format!("{:?} is the name of task {first} already: rename one of them", task.name);
+                self.problems.add(format!("flow.tasks[{index}].name"), message);
+            }
+        }
+    }
+
+    fn task(
+        &mut self,
+        path: &str,
+        flow: &Flow,
+        task: &Task,
+        lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+    ) {
+        check_name(&mut self.problems, &format!("{path}.name"), &task.name);
+        self.bounds(path, task);
+        self.provides(path, task);
+        let foreseen = self.foresee(path, flow, task);
+        let Some(schemas) = lookup(&task.plugin) else {
+            let PluginPin { name, version, digest } = &task.plugin;
+            let message =
+                format!("plugin {name} {version} ({digest}) is not there or not active: upload it first");
+            return self.problems.add(format!("{path}.plugin"), message);
+        };
+        let Some(action) = schemas.action(&task.action) else {
+            let actions: Vec<_> = schemas.action_names().collect();
+            let (plugin, known) = (&task.plugin.name, actions.join(", "));
+            let message = format!("plugin {plugin} has no action {:?}: it has {known}", task.action);
+            return self.problems.add(format!("{path}.action"), message);
+        };
+        for (place, foreseen) in foreseen {
+            self.against(&action.input, &place, task, &foreseen);
+        }
+    }
+
+    /// What is foreseen of the inputs of apply and of revert, each with its path, as far as they have providers.
+    fn foresee(&mut self, path: &str, flow: &Flow, task: &Task) -> Vec<(String, Foreseen)> {
+        let inputs = match &task.inputs {
+            Inputs::Arguments => {
+                let foreseen = Foreseen { known: self.arguments.clone(), awaited: self.awaited.clone() };
+                Some(("arguments".to_owned(), foreseen))
+            }
+            Inputs::Named(named) => self.inputs(flow, task, format!("{path}.inputs"), "input", named),
+        };
+        let reverts = task.revert_inputs.as_ref();
+        let reverts = reverts.and_then(|named| {
+            self.inputs(flow, task, format!("{path}.revert_inputs"), "revert input", named)
+        });
+        inputs.into_iter().chain(reverts).collect()
+    }
+
+    fn bounds(&mut self, path: &str, task: &Task) {
+        let mut bound = |field: &str, value: u64, from: u64, to: u64| {
+            if !(from..=to).contains(&value) {
+                self.problems
+                    .add(format!("{path}.{field}"), format!("{value} is out of bounds: give {from} to {to}"));
+            }
+        };
+        let retry = &task.retry;
+        bound("retry.attempts_max", retry.attempts_max.into(), 1, ATTEMPTS_MAX.into());
+        bound("retry.pause_ms", retry.pause_ms, 0, PAUSE_MS_MAX);
+        bound("retry.pause_ms_max", retry.pause_ms_max, retry.pause_ms.min(PAUSE_MS_MAX), PAUSE_MS_MAX);
+        bound("retry.factor_percent", retry.factor_percent.into(), 100, FACTOR_PERCENT_MAX.into());
+        if let Some(timeout_ms) = task.timeout_ms {
+            bound("timeout_ms", timeout_ms, 1, CALL_TIMEOUT_MS_MAX);
+        }
+    }
+
+    fn provides(&mut self, path: &str, task: &Task) {
+        if task.provides.len() > BINDINGS_MAX {
+            let count = task.provides.len();
+            self.problems.add(format!("{path}.provides"), format!("are {count}: at most {BINDINGS_MAX}"));
+        }
+        for (name, pointer) in &task.provides {
+            let path = format!("{path}.provides.{name}");
+            check_name(&mut self.problems, &path, name);
+            if !is_pointer(pointer) {
+                self.problems.add(path, malformed(pointer));
+            }
+        }
+    }
+
+    /// What is foreseen of a call's input, and its path; `None` where one of the inputs has no provider: that is told,
+    /// and the schema would only tell the same again.
+    fn inputs(
+        &mut self,
+        flow: &Flow,
+        task: &Task,
+        path: String,
+        noun: &str,
+        named: &BTreeMap<String, Input>,
+    ) -> Option<(String, Foreseen)> {
+        if named.len() > BINDINGS_MAX {
+            self.problems.add(&path, format!("are {}: at most {BINDINGS_MAX}", named.len()));
+        }
+        let mut foreseen = Foreseen::default();
+        let mut is_complete = true;
+        for (name, input) in named {
+            match self.sight(flow, task, input) {
+                Sight::Known(value) => {
+                    foreseen.known.insert(name.clone(), value);
+                }
+                Sight::Awaited => {
+                    foreseen.awaited.insert(name.clone());
+                }
+                Sight::Absent => {}
+                Sight::Missing(reason) => {
+                    let message =
+                        format!("task {:?} has no provider for its {noun} {name:?}: {reason}", task.name);
+                    self.problems.add(format!("{path}.{name}"), message);
+                    is_complete = false;
+                }
+            }
+        }
+        is_complete.then_some((path, foreseen))
+    }
+
+    fn sight(&self, flow: &Flow, task: &Task, input: &Input) -> Sight {
+        match input {
+            Input::Literal(value) => Sight::Known(value.clone()),
+            Input::Argument(name) => self.argument(name).unwrap_or_else(|| {
+                Sight::Missing(format!("no argument and no default is called {name:?}; give one"))
+            }),
+            Input::Output { task: of, pointer } if self.earlier.contains(of) => match is_pointer(pointer) {
+                true => Sight::Awaited,
+                false => Sight::Missing(malformed(pointer)),
+            },
+            Input::Output { task: of, .. } if *of == task.name => Sight::Missing(
+                "a task cannot take its own output; revert finds it in its evidence".to_owned(),
+            ),
+            Input::Output { task: of, .. } => {
+                Sight::Missing(match flow.tasks.iter().any(|other| other.name == *of) {
+                    true => format!("task {of:?} comes later; move it before"),
+                    false => format!("no task is called {of:?}"),
+                })
+            }
+            Input::From(name) | Input::Optional(name) => {
+                let is_optional = matches!(input, Input::Optional(_));
+                match self.argument(name) {
+                    Some(sight) => sight,
+                    None if self.provided.contains(name) => Sight::Awaited,
+                    None if is_optional => Sight::Absent,
+                    None => Sight::Missing(self.nobody_provides(flow, task, name)),
+                }
+            }
+        }
+    }
+
+    fn argument(&self, name: &str) -> Option<Sight> {
+        // The event replaces what an argument of that name would have been.
+        if self.awaited.contains(name) {
+            return Some(Sight::Awaited);
+        }
+        self.arguments.get(name).map(|value| Sight::Known(value.clone()))
+    }
+
+    fn nobody_provides(&self, flow: &Flow, task: &Task, name: &str) -> String {
+        let elsewhere = flow.tasks.iter().find(|other| other.provides.contains_key(name));
+        let hint = match elsewhere {
+            Some(later) if later.name != task.name => {
+                format!("; task {:?} provides it later: move it before", later.name)
+            }
+            Some(_) | None => String::new(),
+        };
+        format!("{name:?} is neither an argument, nor a default, nor provided by an earlier task{hint}")
+    }
+
+    fn against(&mut self, schema: &Schema, place: &str, task: &Task, foreseen: &Foreseen) {
+        if foreseen.awaited.is_empty() {
+            let whole = schema.check(&Value::Object(foreseen.known.clone()), place);
+            self.problems.0.extend(whole.0);
+            return;
+        }
+        self.problems.0.extend(schema.check_parts(&foreseen.known, &foreseen.awaited, place).0);
+        for name in foreseen.awaited.iter().filter(|name| !schema.knows(name)) {
+            let message =
+                format!("action {:?} has no property {name:?}: remove it or correct its name", task.action);
+            self.problems.add(format!("{place}.{name}"), message);
+        }
+    }
+}
+
+fn malformed(pointer: &str) -> String {
+    format!("{pointer:?} is not a JSON pointer (RFC 6901); use \"\" for the whole or \"/name/0\"")
+}
+
+/// RFC 6901: empty, or steps that each begin with `/`, in which `~` is followed by 0 or 1.
+fn is_pointer(pointer: &str) -> bool {
+    let is_escaped = |step: &str| step.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    (pointer.is_empty() || pointer.starts_with('/'))
+        && pointer.len() <= POINTER_BYTES_MAX
+        && is_escaped(pointer)
+}

@@ -1,0 +1,320 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::flow::{Flow, Input, Inputs, PluginPin, RetryPolicy, Task};
+use crate::id::Digest;
+use crate::plugin::{ActionManifest, AskedGrants, Manifest};
+use crate::problem::Problems;
+
+pub(crate) fn manifest(input: Value) -> Manifest {
+    let action = ActionManifest {
+        name: "copy".to_owned(),
+        description: String::new(),
+        input,
+        output: json!({}),
+        reversible: true,
+    };
+    Manifest {
+        manifest: 1,
+        name: "files".to_owned(),
+        version: "1.0.0".to_owned(),
+        description: String::new(),
+        actions: vec![action],
+        grants: AskedGrants::default(),
+    }
+}
+
+fn copy_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "from": {"$ref": "#/$defs/path"},
+            "to": {"$ref": "#/$defs/path"},
+            "keep": {"type": "integer", "minimum": 1},
+        },
+        "required": ["from", "to"],
+        "additionalProperties": false,
+        "$defs": {"path": {"type": "string", "pattern": "^/"}},
+    })
+}
+
+pub(crate) fn pin() -> PluginPin {
+    PluginPin { digest: Digest::of(b"files"), name: "files".to_owned(), version: "1.0.0".to_owned() }
+}
+
+pub(crate) fn task(name: &str, inputs: &[(&str, Input)], provides: &[(&str, &str)]) -> Task {
+    Task {
+        name: name.to_owned(),
+        plugin: pin(),
+        action: "copy".to_owned(),
+        inputs: Inputs::Named(named(inputs)),
+        revert_inputs: None,
+        provides: provides
+            .iter()
+            .map(|(name, pointer)| ((*name).to_owned(), (*pointer).to_owned()))
+            .collect(),
+        timeout_ms: None,
+        retry: RetryPolicy::default(),
+    }
+}
+
+fn named(inputs: &[(&str, Input)]) -> BTreeMap<String, Input> {
+    inputs.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect()
+}
+
+fn from(name: &str) -> Input {
+    Input::From(name.to_owned())
+}
+
+fn literal(value: Value) -> Input {
+    Input::Literal(value)
+}
+
+fn flow(tasks: Vec<Task>) -> Flow {
+    Flow { tasks, defaults: BTreeMap::new() }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().expect("a test gives an object").clone()
+}
+
+/// The problems, as `path: message`.
+fn told(problems: &Problems) -> Vec<String> {
+    problems.0.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+}
+
+fn validated(flow: &Flow, arguments: Value, awaited: &[&str]) -> Vec<String> {
+    let schemas = Arc::new(Schemas::compile(&manifest(copy_schema())).unwrap());
+    let lookup = |asked: &PluginPin| (*asked == pin()).then(|| schemas.clone());
+    told(&validate_flow(flow, &object(arguments), awaited, &lookup))
+}
+
+#[test]
+fn every_problem_of_a_value_is_listed_with_its_place() {
+    let schema = Schema::compile(&copy_schema(), "input").unwrap();
+    assert_eq!(schema.check(&json!({"from": "/a", "to": "/b"}), "arguments"), Problems::default());
+    let problems = schema.check(&json!({"from": "a", "keep": 0, "more": 1}), "arguments");
+    let mut paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["arguments", "arguments", "arguments.from", "arguments.keep"]);
+    let nested = json!({"properties": {"list": {"items": {"properties": {"a/b": {"type": "null"}}}}}});
+    let problems =
+        Schema::compile(&nested, "input").unwrap().check(&json!({"list": [{}, {"a/b": 1}]}), "arguments");
+    assert_eq!(problems.0[0].path, "arguments.list[1].a/b");
+}
+
+#[test]
+fn a_long_value_is_not_quoted_and_a_thousand_problems_are_not_listed() {
+    let schema = Schema::compile(&json!({"items": {"type": "integer"}}), "input").unwrap();
+    let problems = schema.check(&json!(vec!["x".repeat(10_000); 1_000]), "arguments");
+    assert_eq!(problems.0.len(), 100);
+    assert!(problems.0[0].message.len() <= 400);
+}
+
+#[test]
+fn schemas_that_are_no_schemas_or_refer_elsewhere_are_refused_at_admission() {
+    for bad in [
+        json!({"type": "strnig"}),
+        json!({"$ref": "https://example.com/schema.json"}),
+        json!({"$ref": "file:///etc/passwd"}),
+        json!({"properties": {"a": {"$ref": "#/$defs/none"}}}),
+        json!({"pattern": "("}),
+        json!("schema"),
+        json!({"description": "x".repeat(SCHEMA_BYTES_MAX)}),
+    ] {
+        let problems = Schemas::compile(&manifest(bad.clone())).unwrap_err();
+        assert!(problems.0[0].path.starts_with("actions[0].input"), "{bad}: {problems}");
+    }
+    // Both directions of an action, and all actions, at once.
+    let mut twice = manifest(json!({"type": 1}));
+    twice.actions[0].output = json!({"type": 2});
+    assert_eq!(Schemas::compile(&twice).unwrap_err().0.len(), 2);
+}
+
+#[test]
+fn a_schema_that_refers_to_itself_or_searches_for_ever_ends() {
+    let tree = json!({"properties": {"children": {"items": {"$ref": "#"}}}, "additionalProperties": false});
+    let schema = Schema::compile(&tree, "input").unwrap();
+    assert_eq!(schema.check(&json!({"children": [{"children": [{"x": 1}]}]}), "arguments").0.len(), 1);
+    let slow = Schema::compile(&json!({"pattern": "^(a|aa)+(?=b)$"}), "input").unwrap();
+    assert!(!slow.check(&json!("a".repeat(5_000)), "arguments").0.is_empty());
+}
+
+#[test]
+fn f01_an_empty_flow_is_valid() {
+    assert_eq!(validated(&flow(vec![]), json!({}), &[]), Vec::<String>::new());
+}
+
+#[test]
+fn f08_duplicate_names_are_listed() {
+    let inputs = [("from", literal(json!("/a"))), ("to", literal(json!("/b")))];
+    let tasks = vec![
+        task("a", &inputs, &[]),
+        task("b", &inputs, &[]),
+        task("a", &inputs, &[]),
+        task("a", &inputs, &[]),
+    ];
+    let problems = validated(&flow(tasks), json!({}), &[]);
+    let told =
+        |index| format!("flow.tasks[{index}].name: \"a\" is the name of task 0 already: rename one of them");
+    assert_eq!(problems, [told(2), told(3)]);
+}
+
+#[test]
+fn f09_an_input_without_provider_is_refused_naming_task_and_input() {
+    let mut first = task("first", &[("from", from("made")), ("to", literal(json!("/b")))], &[]);
+    first.revert_inputs = Some(named(&[("from", from("nothing")), ("to", literal(json!("/b")))]));
+    let second = task("second", &[("from", from("source")), ("to", literal(json!("/b")))], &[("made", "")]);
+    let problems = validated(&flow(vec![first, second]), json!({"source": "/a"}), &[]);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    let told = "flow.tasks[0].inputs.from: task \"first\" has no provider for its input \"from\": \"made\" is neither";
+    assert!(
+        problems[0].starts_with(told)
+            && problems[0].ends_with("task \"second\" provides it later: move it before")
+    );
+    let told =
+        "flow.tasks[0].revert_inputs.from: task \"first\" has no provider for its revert input \"from\"";
+    assert!(problems[1].starts_with(told), "{problems:?}");
+}
+
+#[test]
+fn outputs_are_taken_from_earlier_tasks_only() {
+    let output =
+        |task: &str, pointer: &str| Input::Output { task: task.to_owned(), pointer: pointer.to_owned() };
+    let with = |input| task("b", &[("from", input), ("to", literal(json!("/b")))], &[]);
+    let at_hand = |input| {
+        flow(vec![
+            task("a", &[("from", literal(json!("/a"))), ("to", literal(json!("/b")))], &[("path", "/path")]),
+            with(input),
+            task("c", &[("from", literal(json!("/a"))), ("to", literal(json!("/b")))], &[]),
+        ])
+    };
+    for good in [output("a", ""), output("a", "/path/0"), from("path"), Input::Argument("given".to_owned())] {
+        assert_eq!(validated(&at_hand(good), json!({"given": "/g"}), &[]), Vec::<String>::new());
+    }
+    for (bad, words) in [
+        (output("a", "path"), "not a JSON pointer"),
+        (output("b", ""), "its own output"),
+        (output("c", ""), "comes later"),
+        (output("d", ""), "no task is called"),
+        (Input::Argument("path".to_owned()), "no argument and no default"),
+    ] {
+        let problems = validated(&at_hand(bad), json!({}), &[]);
+        assert!(problems.len() == 1 && problems[0].contains(words), "{problems:?}");
+    }
+}
+
+#[test]
+fn w03_arguments_outrank_defaults_and_what_is_known_is_checked() {
+    let mut checked = flow(vec![task("a", &[("from", from("source")), ("to", from("target"))], &[])]);
+    checked.defaults.insert("source".to_owned(), json!("relative"));
+    let problems = validated(&checked, json!({"target": 7}), &[]);
+    let paths: Vec<_> = problems.iter().filter_map(|told| told.split(": ").next()).collect();
+    assert_eq!(paths, ["flow.tasks[0].inputs.from", "flow.tasks[0].inputs.to"]);
+    assert_eq!(validated(&checked, json!({"source": "/a", "target": "/b"}), &[]), Vec::<String>::new());
+    let merged = effective_arguments(&checked, &object(json!({"source": "/a"})));
+    assert_eq!(Value::Object(merged), json!({"source": "/a"}));
+}
+
+#[test]
+fn an_input_that_is_known_only_in_part_is_checked_in_part() {
+    let inputs = [
+        ("from", from("made")),
+        ("keep", literal(json!(0))),
+        ("more", from("made")),
+        ("extra", literal(json!(1))),
+    ];
+    let first = task("a", &[("from", literal(json!("/a"))), ("to", literal(json!("/b")))], &[("made", "")]);
+    let problems = validated(&flow(vec![first, task("b", &inputs, &[])]), json!({}), &[]);
+    assert_eq!(problems.len(), 4, "{problems:?}");
+    for (path, words) in [
+        ("flow.tasks[1].inputs.keep: ", "less than the minimum"),
+        ("flow.tasks[1].inputs.to: ", "is required"),
+        ("flow.tasks[1].inputs.more: ", "no property \"more\""),
+        ("flow.tasks[1].inputs: ", "extra"),
+    ] {
+        assert!(
+            problems.iter().any(|told| told.starts_with(path) && told.contains(words)),
+            "{path} in {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn f22_a_single_action_takes_the_arguments_and_the_event_to_come() {
+    let mut single = task("copy", &[], &[]);
+    single.inputs = Inputs::Arguments;
+    let single = flow(vec![single]);
+    assert_eq!(validated(&single, json!({"from": "/a", "to": "/b"}), &[]), Vec::<String>::new());
+    let problems = validated(&single, json!({"from": "a"}), &[]);
+    assert!(problems.len() == 2 && problems.iter().all(|told| told.starts_with("arguments")), "{problems:?}");
+    assert_eq!(validated(&single, json!({"from": "/a"}), &["to"]), Vec::<String>::new());
+    assert_eq!(validated(&single, json!({"from": "/a", "to": "/b"}), &["event"]).len(), 1);
+}
+
+#[test]
+fn w10_unknown_plugins_and_actions_bad_names_and_bounds_are_told_at_once() {
+    let inputs = [("from", literal(json!("/a"))), ("to", literal(json!("/b")))];
+    let mut unknown = task("a", &inputs, &[("ok", "nope"), ("also", "/~2")]);
+    unknown.plugin.name = "ghost".to_owned();
+    unknown.retry = RetryPolicy { attempts_max: 0, pause_ms: 10, pause_ms_max: 5, factor_percent: 99 };
+    unknown.timeout_ms = Some(0);
+    let mut wrong = task("../b", &inputs, &[]);
+    wrong.action = "move".to_owned();
+    let problems = validated(&flow(vec![unknown, wrong]), json!({}), &[]);
+    let paths: Vec<_> = problems.iter().filter_map(|told| told.split(": ").next()).collect();
+    let expected = [
+        "[0].retry.attempts_max",
+        "[0].retry.pause_ms_max",
+        "[0].retry.factor_percent",
+        "[0].timeout_ms",
+        "[0].provides.also",
+        "[0].provides.ok",
+        "[0].plugin",
+        "[1].name",
+        "[1].action",
+    ];
+    assert_eq!(paths, expected.map(|path| format!("flow.tasks{path}")));
+    assert!(problems[8].ends_with("it has copy"), "{}", problems[8]);
+    let many = vec![task("a", &inputs, &[]); TASKS_MAX + 1];
+    assert_eq!(validated(&flow(many), json!({}), &[]).len(), 1);
+}
+
+#[test]
+fn an_optional_input_may_have_no_provider() {
+    let inputs =
+        [("from", from("source")), ("to", from("source")), ("keep", Input::Optional("keep".to_owned()))];
+    let optional = flow(vec![task("a", &inputs, &[])]);
+    assert_eq!(validated(&optional, json!({"source": "/a"}), &[]), Vec::<String>::new());
+    assert_eq!(validated(&optional, json!({"source": "/a", "keep": "many"}), &[]).len(), 1);
+}
+
+#[test]
+fn a_root_that_refers_to_a_definition_is_checked_in_part_too() {
+    let mut schema = json!({"$ref": "#/$defs/Copy", "$defs": {"Copy": copy_schema()}});
+    schema["$defs"]["path"] = schema["$defs"]["Copy"]["$defs"]["path"].clone();
+    let schema = Schema::compile(&schema, "input").unwrap();
+    let awaited = ["from".to_owned()].into();
+    let problems = schema.check_parts(&object(json!({"keep": 0})), &awaited, "inputs");
+    assert_eq!(told(&problems).len(), 2, "{problems}");
+    assert!(schema.knows("from") && !schema.knows("more"));
+}
+
+#[test]
+fn names_are_safe_everywhere_and_never_look_like_ids() {
+    let refused = |name: &str| {
+        let mut problems = Problems::default();
+        check_name(&mut problems, "name", name);
+        !problems.0.is_empty()
+    };
+    for good in ["a", "_x", "nightly-backup.v2", "0", &"x".repeat(64)] {
+        assert!(!refused(good), "{good}");
+    }
+    let uuid = "0198c0de-0000-7000-8000-000000000000";
+    for bad in ["", "-a", ".", "..", "a/b", "a b", "\u{e9}", uuid, &"x".repeat(65)] {
+        assert!(refused(bad), "{bad}");
+    }
+}

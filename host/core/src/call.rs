@@ -1,0 +1,115 @@
+//! Calls: one attempt of apply or revert, and what came of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::id::Digest;
+use crate::payload::Payload;
+
+/// Which way a job goes, and which of an action's two functions is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Apply,
+    Revert,
+}
+
+/// What is known of the attempts before this one, under the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prior {
+    None,
+    Failed,
+    /// An earlier attempt may have had effects that nobody recorded.
+    Interrupted,
+}
+
+/// One attempt, as the plugin is told of it, and all that the executor needs to make it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub plugin: Digest,
+    pub direction: Direction,
+    pub job: String,
+    /// The name of the task, unique in its flow.
+    pub task: String,
+    pub iteration: Vec<u32>,
+    pub action: String,
+    /// Counts the calls made under `idempotency_key`, from 1.
+    pub attempt: u32,
+    pub scope_attempt: u32,
+    pub prior: Prior,
+    pub idempotency_key: String,
+    /// The claim epoch.
+    pub fence: u64,
+    pub fired_for: DateTime<Utc>,
+    /// How long the call may take; counted from the moment that it begins.
+    pub timeout: std::time::Duration,
+    pub attributes: Vec<(String, String)>,
+    pub input: Payload,
+    /// Only for a revert.
+    pub evidence: Option<Evidence>,
+    /// The failures of the job so far, by task.
+    pub failures: Vec<(String, Fault)>,
+    pub grants: Grants,
+}
+
+/// What revert is told of the apply that it undoes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub end: End,
+    /// Every undo record of every attempt, oldest first.
+    pub undo: Vec<Payload>,
+}
+
+/// How the apply ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Applied(Payload),
+    Failed(Fault),
+    Interrupted,
+}
+
+/// What came of one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// An apply succeeded.
+    Applied { output: Payload, undo: Option<Payload> },
+    /// A revert succeeded, and may have something to say.
+    Reverted { output: Option<Payload> },
+    /// Try again, not before `after_ms` where the plugin says so.
+    Retry { fault: Fault, after_ms: Option<u64> },
+    /// Permanent; this call had no effect.
+    Reject { fault: Fault },
+    /// Permanent; effects may exist. Traps, timeouts and limits too.
+    Broken { fault: Fault },
+}
+
+/// What a plugin may touch. Nothing by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<DirectoryGrant>,
+    /// Bytes over all memories of an instance; the host's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
+}
+
+/// A directory of the host, shown to the plugin under a name of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryGrant {
+    /// Absolute path on the host.
+    pub host_path: String,
+    /// What the plugin sees, such as `/source`.
+    pub guest_path: String,
+    pub access: Access,
+}
+
+/// What may be done in a granted directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}

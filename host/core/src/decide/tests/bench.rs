@@ -1,0 +1,281 @@
+//! A bench that drives one job: a scripted executor in the place of plugins, a clock that tests move.
+//!
+//! Every decision taken on it is checked against the laws that hold for every job.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, json};
+use uuid::Uuid;
+
+use super::law::Witness;
+use crate::call::{Direction, Evidence, Grants, Outcome, Prior};
+use crate::decide::create::{Timing, create};
+use crate::decide::outcome::{CallName, StaleCall};
+use crate::decide::{Decision, Rejected};
+use crate::entry::{Actor, Entry, Fact};
+use crate::fault::Fault;
+use crate::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
+use crate::id::{Digest, HostId, JobId, OperationId, TriggerId};
+use crate::instance::{InstanceName, TaskInstance};
+use crate::job::{Job, JobSpec, JobState, Origin};
+use crate::payload::Payload;
+
+pub const W1: HostId = HostId(Uuid::from_u128(1));
+pub const W2: HostId = HostId(Uuid::from_u128(2));
+
+/// 2026-11-21 00:00:00 UTC.
+pub fn midnight() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_219_200, 0).expect("a valid time")
+}
+
+pub fn seconds(count: i64) -> TimeDelta {
+    TimeDelta::seconds(count)
+}
+
+pub fn flow(tasks: &[&str], retry: &RetryPolicy) -> Flow {
+    let pin = PluginPin { digest: Digest::of(b"plugin"), name: "fixture".into(), version: "1.0.0".into() };
+    let task = |name: &&str| Task {
+        name: (*name).to_owned(),
+        plugin: pin.clone(),
+        action: "act".to_owned(),
+        inputs: Inputs::Arguments,
+        revert_inputs: None,
+        provides: BTreeMap::new(),
+        timeout_ms: None,
+        retry: retry.clone(),
+    };
+    Flow { tasks: tasks.iter().map(task).collect(), defaults: BTreeMap::new() }
+}
+
+pub fn spec() -> JobSpec {
+    JobSpec {
+        id: JobId(Uuid::from_u128(77)),
+        owner: "operations".to_owned(),
+        principal: "local".to_owned(),
+        job_type: String::new(),
+        labels: BTreeMap::new(),
+        flow: Digest::of(b"flow"),
+        arguments: Map::new(),
+        grants: Grants::default(),
+        timeout_ms: None,
+        origin: Origin::Submitted,
+        rerun_of: None,
+        never_revert: false,
+        created: midnight(),
+    }
+}
+
+/// A job of an operation, whose window is `window_ms`.
+pub fn of_operation(nominal: DateTime<Utc>, window_ms: u64) -> Origin {
+    let occurrence = crate::occurrence::Occurrence {
+        trigger: TriggerId(Uuid::from_u128(8)),
+        generation: 1,
+        nominal,
+        origin: crate::occurrence::Origin::Schedule,
+    };
+    Origin::Operation { operation: OperationId(Uuid::from_u128(9)), occurrence, window_ms }
+}
+
+pub fn payload(text: &str) -> Payload {
+    Payload::json(&json!(text))
+}
+
+pub fn applied() -> Outcome {
+    Outcome::Applied { output: payload("output"), undo: None }
+}
+
+pub fn reverted() -> Outcome {
+    Outcome::Reverted { output: None }
+}
+
+pub fn retry() -> Outcome {
+    Outcome::Retry { fault: Fault::new("fixture.retry", "not now"), after_ms: None }
+}
+
+pub fn reject() -> Outcome {
+    Outcome::Reject { fault: Fault::new("fixture.reject", "not like that") }
+}
+
+pub fn broken() -> Outcome {
+    let causes = vec!["the disk is full".to_owned()];
+    Outcome::Broken { fault: Fault { causes, ..Fault::new("fixture.broken", "it broke") } }
+}
+
+/// A call that the scripted executor made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    pub task: String,
+    pub direction: Direction,
+    pub attempt: u32,
+    pub prior: Prior,
+    pub key: String,
+    pub evidence: Option<Evidence>,
+    pub failures: Vec<(String, Fault)>,
+}
+
+pub struct Bench {
+    pub job: Job,
+    pub entries: Vec<Entry>,
+    pub now: DateTime<Utc>,
+    pub made: Vec<Made>,
+    scripts: BTreeMap<(String, Direction), VecDeque<Outcome>>,
+    witness: Witness,
+}
+
+impl Bench {
+    pub fn of(tasks: &[&str]) -> Self {
+        Self::with(tasks, spec(), Timing::default())
+    }
+
+    pub fn with(tasks: &[&str], spec: JobSpec, timing: Timing) -> Self {
+        Self::of_flow(flow(tasks, &RetryPolicy::default()), spec, timing)
+    }
+
+    pub fn of_flow(flow: Flow, spec: JobSpec, timing: Timing) -> Self {
+        let now = spec.created;
+        let (spec, flow) = (Arc::new(spec), Arc::new(flow));
+        let (job, entries) = create(spec, flow, timing, Actor::Principal("local".to_owned()));
+        let mut witness = Witness::new(&job);
+        witness.see(&job, &entries);
+        Self { job, entries, now, made: Vec::new(), scripts: BTreeMap::new(), witness }
+    }
+
+    /// What the next calls of a task answer; when the script ends, they succeed.
+    pub fn script(mut self, task: &str, direction: Direction, outcomes: &[Outcome]) -> Self {
+        self.scripts.insert((task.to_owned(), direction), outcomes.iter().cloned().collect());
+        self
+    }
+
+    pub fn decide<T>(&mut self, decide: impl FnOnce(&mut Decision<'_>) -> T) -> T {
+        let mut decision = Decision::new(&mut self.job, self.now, Actor::Host(W1));
+        let answer = decide(&mut decision);
+        let entries = decision.into_entries();
+        self.witness.see(&self.job, &entries);
+        self.entries.extend(entries);
+        answer
+    }
+
+    /// Takes a decision that has to change nothing.
+    pub fn decide_nothing<T>(&mut self, decide: impl FnOnce(&mut Decision<'_>) -> T) -> T {
+        let before = self.entries.len();
+        let answer = self.decide(decide);
+        assert_eq!(self.entries.len(), before, "nothing changes");
+        answer
+    }
+
+    pub fn pass(&mut self, time: TimeDelta) {
+        self.now += time;
+    }
+
+    pub fn claim(&mut self) {
+        self.decide(|d| d.claim(W1)).expect("it can be claimed");
+    }
+
+    pub fn call(&self) -> CallName {
+        let instance = self.job.in_flight().expect("a call is under way");
+        call_of(instance)
+    }
+
+    /// Makes the call that is under way, without saying what came of it.
+    pub fn make(&mut self) -> CallName {
+        let call = self.call();
+        let instance = &self.job.instances[&call.task];
+        let is_revert = call.direction == Direction::Revert;
+        self.made.push(Made {
+            task: call.task.to_string(),
+            direction: call.direction,
+            attempt: call.attempt,
+            prior: instance.prior,
+            key: call.task.key(self.job.id(), call.direction),
+            evidence: is_revert.then(|| instance.evidence()),
+            failures: self.job.failures(),
+        });
+        call
+    }
+
+    /// Makes the call that is under way, and records what its script says.
+    pub fn finish(&mut self) {
+        let call = self.make();
+        let script = self.scripts.get_mut(&(call.task.task.clone(), call.direction));
+        let outcome = script.and_then(VecDeque::pop_front).unwrap_or_else(|| match call.direction {
+            Direction::Apply => applied(),
+            Direction::Revert => reverted(),
+        });
+        self.finish_with(&call, outcome).expect("it is under way");
+    }
+
+    pub fn finish_with(&mut self, call: &CallName, outcome: Outcome) -> Result<(), StaleCall> {
+        self.decide(|d| d.finish(call, outcome))
+    }
+
+    /// The host is killed. Claims the job again where it is still on the board.
+    pub fn crash(&mut self) {
+        self.decide(|d| d.lose_claim(W1)).expect("it is claimed");
+        if self.job.status.state == JobState::Ready {
+            self.claim();
+        }
+    }
+
+    /// Goes on until the job rests: claims, makes calls, and moves the clock to each alarm.
+    pub fn run(&mut self) -> JobState {
+        loop {
+            match self.job.status.state {
+                JobState::Ready => self.claim(),
+                JobState::Scheduled | JobState::Waiting => {
+                    self.now = self.now.max(self.job.status.alarm().expect("it has an alarm"));
+                    self.decide(|d| d.wake());
+                }
+                state if state.is_claimed() => self.finish(),
+                state => return state,
+            }
+        }
+    }
+
+    /// Runs until a task has come to a state; the entry that says so is the last but what follows from it.
+    pub fn run_until(&mut self, state: &str) {
+        while !self.trace().split(' ').any(|seen| seen == state) {
+            match self.job.status.state {
+                JobState::Ready => self.claim(),
+                _ => self.finish(),
+            }
+        }
+    }
+
+    /// The changes of state of the tasks, as a watch shows them.
+    pub fn trace(&self) -> String {
+        trace(&self.entries)
+    }
+
+    pub fn states(&self) -> Vec<&'static str> {
+        let of_job = self.entries.iter().map(|entry| entry.fact.kind());
+        of_job.filter_map(|kind| kind.strip_prefix("job.")).collect()
+    }
+
+    pub fn refused(&mut self, decide: impl FnOnce(&mut Decision<'_>) -> Result<(), Rejected>) -> String {
+        self.decide_nothing(decide).expect_err("it is refused").to_string()
+    }
+
+    pub fn residue(&self) -> Vec<String> {
+        self.job.status.residue.iter().map(InstanceName::to_string).collect()
+    }
+}
+
+pub fn call_of(instance: &TaskInstance) -> CallName {
+    let (direction, attempt) = match instance.state {
+        crate::instance::TaskState::Applying => (Direction::Apply, instance.attempt),
+        _ => (Direction::Revert, instance.revert_attempt),
+    };
+    CallName { task: instance.name.clone(), direction, attempt }
+}
+
+pub fn trace(entries: &[Entry]) -> String {
+    let change = |entry: &Entry| {
+        let is_noise =
+            matches!(entry.fact, Fact::UndoRecorded { .. } | Fact::Progressed { .. } | Fact::Printed { .. });
+        let state = entry.fact.kind().strip_prefix("task.").filter(|_| !is_noise)?;
+        entry.fact.task().map(|task| format!("{task}:{state}"))
+    };
+    entries.iter().filter_map(change).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,203 @@
+//! A witness of one job: reads its entries as a stored logbook, and objects to whatever must never be.
+
+use std::collections::BTreeMap;
+
+use crate::call::Direction;
+use crate::entry::{Entry, Fact};
+use crate::instance::{Failed, InstanceName, TaskState};
+use crate::job::{Job, JobState};
+
+/// What a plugin would have seen of one task instance. Kept apart from the core's own books.
+#[derive(Debug, Default)]
+struct Ledger {
+    applies: u32,
+    reverts: u32,
+    undo: u32,
+    /// The call that was begun and has no end yet.
+    open: Option<(Direction, u32)>,
+    has_effects: bool,
+}
+
+#[derive(Debug)]
+pub struct Witness {
+    replayed: Job,
+    entries: usize,
+    ledger: BTreeMap<InstanceName, Ledger>,
+}
+
+impl Witness {
+    /// A witness who has read nothing yet.
+    pub fn new(job: &Job) -> Self {
+        let replayed = Job::unborn(job.spec.clone(), job.flow.clone());
+        Self { replayed, entries: 0, ledger: BTreeMap::new() }
+    }
+
+    /// One decision was taken, with these entries.
+    pub fn see(&mut self, job: &Job, entries: &[Entry]) {
+        for entry in entries {
+            let stored = rmp_serde::to_vec_named(entry).expect("an entry can be written");
+            let entry: Entry = rmp_serde::from_slice(&stored).expect("an entry can be read");
+            self.see_entry(&entry);
+        }
+        assert_eq!(&self.replayed, job, "the logbook tells of the job as it is");
+        self.check(job);
+    }
+
+    fn see_entry(&mut self, entry: &Entry) {
+        self.entries += 1;
+        assert_eq!(entry.sequence, self.entries as u64, "no gap");
+        assert!(entry.at >= self.replayed.status.updated, "time goes on");
+        let epoch = self.replayed.status.epoch;
+        let is_claim = matches!(entry.fact, Fact::Claimed { .. });
+        assert_eq!(entry.epoch, epoch + u64::from(is_claim), "the epoch rises with a claim only");
+        if let Some(name) = entry.fact.task() {
+            self.see_task(name, &entry.fact);
+        }
+        self.replayed.record(entry).expect("the logbook is legal");
+    }
+
+    fn see_task(&mut self, name: &InstanceName, fact: &Fact) {
+        match fact {
+            Fact::TaskApplying { .. } => self.check_apply_order(name),
+            Fact::TaskReverting { .. } => self.check_revert_order(name),
+            _ => {}
+        }
+        let ledger = self.ledger.entry(name.clone()).or_default();
+        match fact {
+            Fact::TaskApplying { attempt, .. } => {
+                assert_eq!(ledger.open, None, "one call at a time");
+                ledger.applies += 1;
+                assert_eq!(*attempt, ledger.applies, "attempts are counted");
+                ledger.open = Some((Direction::Apply, *attempt));
+                ledger.has_effects = true;
+            }
+            Fact::TaskReverting { attempt, .. } => {
+                assert_eq!(ledger.open, None, "one call at a time");
+                ledger.reverts += 1;
+                assert_eq!(*attempt, ledger.reverts, "attempts are counted");
+                ledger.open = Some((Direction::Revert, *attempt));
+            }
+            Fact::TaskApplied { attempt, .. }
+            | Fact::TaskBackoff { attempt, .. }
+            | Fact::TaskInDoubt { attempt, .. } => {
+                assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
+            }
+            Fact::TaskApplyFailed { attempt, how, .. } => {
+                assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
+                let is_lone = *how == Failed::Reject && ledger.applies == 1 && ledger.undo == 0;
+                ledger.has_effects = !is_lone;
+            }
+            Fact::TaskReverted { attempt: 0, .. } => {
+                assert!(!ledger.has_effects && ledger.open.is_none(), "nothing was to be undone");
+            }
+            Fact::TaskReverted { attempt, .. } => {
+                assert_eq!(ledger.open.take(), Some((Direction::Revert, *attempt)), "intent first");
+                ledger.has_effects = false;
+            }
+            Fact::TaskRevertBackoff { attempt, .. }
+            | Fact::TaskRevertInterrupted { attempt, .. }
+            | Fact::TaskRevertFailed { attempt, .. } => {
+                assert_eq!(ledger.open.take(), Some((Direction::Revert, *attempt)), "intent first");
+            }
+            Fact::UndoRecorded { attempt, .. } => {
+                assert_eq!(ledger.open.map(|(_, open)| open), Some(*attempt), "only while it runs");
+                ledger.undo += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// X01: whatever comes before it in the flow is applied.
+    fn check_apply_order(&self, name: &InstanceName) {
+        let job = &self.replayed;
+        assert_eq!(job.status.direction, Direction::Apply, "nothing is applied while unwinding");
+        assert_eq!(job.status.state, JobState::Running, "{name} is applied by a running job");
+        for task in job.flow.tasks.iter().take_while(|task| task.name != name.task) {
+            let state = job.current(&task.name).map(|instance| instance.state);
+            assert_eq!(state, Some(TaskState::Applied), "{} comes before {name}", task.name);
+        }
+    }
+
+    /// X01: whatever comes after it in the flow is undone, or an operator let it be.
+    fn check_revert_order(&self, name: &InstanceName) {
+        let job = &self.replayed;
+        assert_eq!(job.status.direction, Direction::Revert, "nothing is reverted while applying");
+        assert_eq!(job.status.state, JobState::Reverting, "{name} is reverted by a reverting job");
+        for task in job.flow.tasks.iter().rev().take_while(|task| task.name != name.task) {
+            for instance in job.instances.values().filter(|i| i.name.task == task.name) {
+                let is_let_be = matches!(instance.state, TaskState::Accepted | TaskState::SkippedRevert);
+                assert!(is_let_be || !instance.has_effects(), "{} is undone before {name}", instance.name);
+            }
+        }
+    }
+
+    fn check(&self, job: &Job) {
+        let status = &job.status;
+        let in_flight = job.instances.values().filter(|instance| instance.is_in_flight()).count();
+        // A claimed job without a call under way would never be heard of again.
+        assert_eq!(in_flight, usize::from(status.state.is_claimed()), "one call, while it is claimed");
+        assert_eq!(status.claim.is_some(), status.state.is_claimed(), "a claim, while it is claimed");
+        assert_eq!(status.wake.is_some(), status.state == JobState::Waiting, "an alarm, while it waits");
+        if status.state == JobState::Running {
+            assert_eq!(status.direction, Direction::Apply, "what unwinds never shows running");
+        }
+        if status.state == JobState::Reverting {
+            assert_eq!(status.direction, Direction::Revert);
+        }
+        for instance in job.instances.values() {
+            assert_eq!(self.ledger[&instance.name].has_effects, instance.has_effects(), "{}", instance.name);
+        }
+        check_end(self, job);
+        check_times(job);
+    }
+}
+
+/// X02: an end tells the truth about what remains.
+fn check_end(witness: &Witness, job: &Job) {
+    let status = &job.status;
+    let remains = || witness.ledger.iter().filter(|(_, ledger)| ledger.has_effects).map(|(name, _)| name);
+    let mut residue: Vec<_> = status.residue.iter().collect();
+    residue.sort();
+    match status.state {
+        JobState::Failed => assert_eq!(residue, remains().collect::<Vec<_>>(), "the residue is what remains"),
+        _ => assert_eq!(residue, Vec::<&InstanceName>::new(), "only a failed job has a residue"),
+    }
+    match status.state {
+        JobState::Succeeded => assert!(
+            job.flow
+                .tasks
+                .iter()
+                .all(|t| job.current(&t.name).is_some_and(|i| i.state == TaskState::Applied)),
+            "all is applied"
+        ),
+        JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded => {
+            assert_eq!(remains().next(), None, "nothing remains");
+        }
+        _ => {}
+    }
+    if status.state.is_ended() {
+        assert!(status.request.is_none(), "nothing is asked of what has ended");
+        assert_eq!(status.cause.is_none(), status.state == JobState::Succeeded, "an end has a cause");
+    }
+}
+
+/// C08: created <= due <= triggered <= started <= ended.
+fn check_times(job: &Job) {
+    let status = &job.status;
+    assert!(job.spec.created <= status.due);
+    assert!(status.triggered.is_none_or(|triggered| status.due <= triggered), "due, then triggered");
+    let mut last = status.triggered;
+    for run in &status.runs {
+        for time in [run.started, run.ended].into_iter().flatten() {
+            assert!(last.is_none_or(|last| last <= time), "runs go on in time");
+            last = Some(time);
+        }
+    }
+    let is_over = status.state.is_ended();
+    assert_eq!(status.run().ended.is_some(), is_over, "a run has ended when the job has");
+    for instance in job.instances.values() {
+        let times = [instance.started, instance.apply_ended, instance.revert_started, instance.ended];
+        let times: Vec<_> = times.into_iter().flatten().collect();
+        assert!(times.is_sorted(), "{}: {times:?}", instance.name);
+    }
+}

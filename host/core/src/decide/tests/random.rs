@@ -1,0 +1,254 @@
+//! Random histories: whatever is asked of a job in whatever order, the laws hold, and it comes to an end.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::bench::{
+    Bench, W1, applied, broken, call_of, flow, midnight, of_operation, payload, reject, retry, reverted,
+    seconds, spec,
+};
+use crate::call::{Direction, Outcome};
+use crate::decide::control::Resolution;
+use crate::decide::create::Timing;
+use crate::entry::Line;
+use crate::fault::Fault;
+use crate::flow::RetryPolicy;
+use crate::job::{CancelMode, Cause, JobSpec, JobState};
+
+/// Enough to meet every pair of neighbouring inputs many times over, in a few seconds.
+const CASES: u32 = 10_000;
+
+const TASKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+#[derive(Debug, Clone)]
+enum Input {
+    Finish(Answer),
+    FinishStale,
+    Undo,
+    Noise,
+    Claim,
+    Wake,
+    LoseClaim,
+    GiveUp,
+    Quarantine,
+    Release,
+    Refuse,
+    Cancel(CancelMode),
+    Suspend,
+    Resume,
+    Retry,
+    Revert,
+    Resolve(Index, Resolution),
+    Reschedule(i64),
+    Prioritise(i32),
+    /// Seconds; the clock may be set back.
+    Time(i64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Good,
+    Retry,
+    RetryAfter(u64),
+    Reject,
+    Broken,
+    Nonsense,
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        8 => Just(Answer::Good),
+        2 => Just(Answer::Retry),
+        1 => any::<u64>().prop_map(Answer::RetryAfter),
+        1 => (0_u64..100_000).prop_map(Answer::RetryAfter),
+        1 => Just(Answer::Reject),
+        2 => Just(Answer::Broken),
+        1 => Just(Answer::Nonsense),
+    ]
+}
+
+fn mode() -> impl Strategy<Value = CancelMode> {
+    prop_oneof![Just(CancelMode::Revert), Just(CancelMode::Leave)]
+}
+
+fn resolution() -> impl Strategy<Value = Resolution> {
+    prop_oneof![Just(Resolution::Retry), Just(Resolution::Accept), Just(Resolution::Skip)]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        24 => answer().prop_map(Input::Finish),
+        14 => Just(Input::Claim),
+        4 => Just(Input::Wake),
+        3 => Just(Input::LoseClaim),
+        2 => Just(Input::GiveUp),
+        2 => Just(Input::Undo),
+        1 => Just(Input::FinishStale),
+        1 => Just(Input::Noise),
+        1 => Just(Input::Quarantine),
+        1 => Just(Input::Release),
+        1 => Just(Input::Refuse),
+        2 => mode().prop_map(Input::Cancel),
+        2 => Just(Input::Suspend),
+        2 => Just(Input::Resume),
+        3 => Just(Input::Retry),
+        2 => Just(Input::Revert),
+        2 => (any::<Index>(), resolution()).prop_map(|(task, how)| Input::Resolve(task, how)),
+        1 => (-500_i64..500).prop_map(Input::Reschedule),
+        1 => (-2..3).prop_map(Input::Prioritise),
+        3 => (-400_i64..400).prop_map(Input::Time),
+        1 => (-90_000_i64..90_000).prop_map(Input::Time),
+    ]
+}
+
+fn some_spec() -> impl Strategy<Value = JobSpec> {
+    let timeout =
+        prop_oneof![3 => Just(None), 1 => (0_u64..300_000).prop_map(Some), 1 => Just(Some(u64::MAX))];
+    let window =
+        prop_oneof![3 => Just(None), 1 => (0_u64..600_000).prop_map(Some), 1 => Just(Some(u64::MAX))];
+    (timeout, window, prop::bool::weighted(0.15)).prop_map(|(timeout_ms, window, never_revert)| {
+        let mut spec = JobSpec { timeout_ms, never_revert, ..spec() };
+        if let Some(window_ms) = window {
+            spec.origin = of_operation(midnight() + seconds(30), window_ms);
+        }
+        spec
+    })
+}
+
+fn policy() -> impl Strategy<Value = RetryPolicy> {
+    let pause = prop_oneof![Just(0_u64), 1_u64..5_000, Just(u64::MAX)];
+    let factor = prop_oneof![Just(0_u32), 100_u32..300, Just(u32::MAX)];
+    (0_u32..4, pause, any::<u64>(), factor).prop_map(
+        |(attempts_max, pause_ms, pause_ms_max, factor_percent)| RetryPolicy {
+            attempts_max,
+            pause_ms,
+            pause_ms_max,
+            factor_percent,
+        },
+    )
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    let execute_at = prop::option::weighted(0.3, -100_i64..200);
+    (0..=TASKS.len(), policy(), some_spec(), execute_at).prop_map(|(tasks, policy, spec, execute_at)| Start {
+        tasks,
+        policy,
+        spec,
+        execute_at,
+    })
+}
+
+/// How a random job begins.
+#[derive(Debug, Clone)]
+struct Start {
+    tasks: usize,
+    policy: RetryPolicy,
+    spec: JobSpec,
+    execute_at: Option<i64>,
+}
+
+impl Start {
+    fn bench(&self) -> Bench {
+        let execute_at = self.execute_at.map(|at| midnight() + seconds(at));
+        let timing = Timing { execute_at, priority: 0 };
+        Bench::of_flow(flow(&TASKS[..self.tasks], &self.policy), self.spec.clone(), timing)
+    }
+}
+
+fn outcome(answer: Answer, direction: Direction) -> Outcome {
+    let fault = || Fault::new("fixture.later", "in a while");
+    match (answer, direction) {
+        (Answer::Good, Direction::Apply) | (Answer::Nonsense, Direction::Revert) => applied(),
+        (Answer::Good, Direction::Revert) | (Answer::Nonsense, Direction::Apply) => reverted(),
+        (Answer::Retry, _) => retry(),
+        (Answer::RetryAfter(after_ms), _) => Outcome::Retry { fault: fault(), after_ms: Some(after_ms) },
+        (Answer::Reject, _) => reject(),
+        (Answer::Broken, _) => broken(),
+    }
+}
+
+/// Asks one thing of the job. What is refused must change nothing.
+fn give(bench: &mut Bench, input: &Input) {
+    let before = bench.job.status.sequence;
+    let is_taken = match input {
+        Input::Time(by) => {
+            bench.pass(seconds(*by));
+            true
+        }
+        Input::Finish(_) | Input::FinishStale | Input::Undo | Input::Noise => return give_call(bench, input),
+        Input::Claim => bench.decide(|d| d.claim(W1)).is_ok(),
+        Input::Wake => {
+            bench.decide(|d| d.wake());
+            true
+        }
+        Input::LoseClaim => bench.decide(|d| d.lose_claim(W1)).is_ok(),
+        Input::GiveUp => bench.decide(|d| d.give_up(W1)).is_ok(),
+        Input::Quarantine => bench.decide(|d| d.quarantine("looks odd".into())).is_ok(),
+        Input::Release => bench.decide(|d| d.release()).is_ok(),
+        Input::Refuse => bench.decide(|d| d.refuse(Cause::Permission { message: "no".into() })).is_ok(),
+        Input::Cancel(mode) => bench.decide(|d| d.cancel(*mode, "enough".into())).is_ok(),
+        Input::Suspend => bench.decide(|d| d.suspend()).is_ok(),
+        Input::Resume => bench.decide(|d| d.resume()).is_ok(),
+        Input::Retry => bench.decide(|d| d.retry("again".into())).is_ok(),
+        Input::Revert => bench.decide(|d| d.revert("undo it".into())).is_ok(),
+        Input::Resolve(task, how) => {
+            let task = TASKS[task.index(TASKS.len())];
+            bench.decide(|d| d.resolve(task, *how, "seen to".into())).is_ok()
+        }
+        Input::Reschedule(at) => bench.decide(|d| d.reschedule(midnight() + seconds(*at))).is_ok(),
+        Input::Prioritise(priority) => bench.decide(|d| d.prioritise(*priority)).is_ok(),
+    };
+    assert!(is_taken || bench.job.status.sequence == before, "what is refused changes nothing");
+}
+
+fn give_call(bench: &mut Bench, input: &Input) {
+    let Some(instance) = bench.job.in_flight() else { return };
+    let mut call = call_of(instance);
+    match input {
+        Input::Finish(answer) => {
+            let outcome = outcome(*answer, call.direction);
+            bench.finish_with(&call, outcome).expect("it is under way");
+        }
+        Input::Undo => bench.decide(|d| d.record_undo(&call, payload("undo"))).expect("it is under way"),
+        Input::Noise => {
+            let line = Line { at: bench.now, source: "stdout".into(), text: "hello".into() };
+            let noise = |d: &mut crate::decide::Decision<'_>| {
+                d.record_noise(&call, vec![line], Some((f32::NAN, String::new())))
+            };
+            bench.decide(noise).expect("it is under way");
+        }
+        _ => {
+            call.attempt += 1;
+            bench.decide_nothing(|d| d.finish(&call, applied())).expect_err("there is no such call");
+        }
+    }
+}
+
+/// From wherever it stands, everything going well from here on, the job comes to an end.
+fn settle(bench: &mut Bench) {
+    for _ in 0..200 {
+        match bench.job.status.state {
+            JobState::Quarantined => bench.decide(|d| d.release()).expect("it is quarantined"),
+            JobState::Suspended => bench.decide(|d| d.resume()).expect("it is suspended"),
+            state if state.is_ended() => return,
+            _ => {
+                bench.run();
+            }
+        }
+    }
+    panic!("it does not end: {}", bench.trace());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn x01_x02_whatever_is_asked_the_laws_hold_and_the_job_ends(
+        start in start(),
+        inputs in prop::collection::vec(input(), 0..60),
+    ) {
+        let mut bench = start.bench();
+        inputs.iter().for_each(|input| give(&mut bench, input));
+        settle(&mut bench);
+    }
+}

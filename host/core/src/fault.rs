@@ -1,0 +1,34 @@
+//! Faults: failures as data, kept as they were given.
+
+use serde::{Deserialize, Serialize};
+
+use crate::payload::Payload;
+
+/// What went wrong. `class` is a stable dotted name that programs may match; those that start with
+/// `host.` are the host's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub class: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Payload>,
+}
+
+impl Fault {
+    pub fn new(class: &str, message: impl Into<String>) -> Self {
+        Self { class: class.to_owned(), message: message.into(), causes: Vec::new(), detail: None }
+    }
+}
+
+/// The guest trapped.
+pub const HOST_TRAP: &str = "host.trap";
+/// The call outlived its deadline.
+pub const HOST_TIMEOUT: &str = "host.timeout";
+/// The guest asked for more memory than it was granted.
+pub const HOST_MEMORY: &str = "host.memory";
+/// The guest returned more than may be kept, or something that is not what it declares.
+pub const HOST_OUTPUT: &str = "host.output";
+/// The plugin could not be called at all: its compiled form is missing, a grant cannot be honoured.
+pub const HOST_UNAVAILABLE: &str = "host.unavailable";

@@ -1,0 +1,318 @@
+//! Jobs: one execution of a flow, from its creation to its end.
+//!
+//! What a job was asked to do ([`JobSpec`]) never changes; where it stands ([`JobStatus`]) changes only by
+//! recording a [`Fact`](crate::entry::Fact), so that the logbook replayed over the spec gives the status.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::call::{Direction, Grants};
+use crate::fault::Fault;
+use crate::flow::{Flow, Task};
+use crate::id::{Digest, HostId, JobId};
+use crate::instance::{InstanceName, TaskInstance};
+use crate::occurrence::Occurrence;
+
+/// What was asked for. Immutable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    pub id: JobId,
+    pub owner: String,
+    /// On whose behalf it runs.
+    pub principal: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub job_type: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Content hash of the flow, which is stored once for all its jobs.
+    pub flow: Digest,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub arguments: Map<String, Value>,
+    #[serde(default)]
+    pub grants: Grants,
+    /// Milliseconds from the start of each run; unlimited where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    pub origin: Origin,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+    /// Stop at a failure and leave everything as it is.
+    #[serde(default)]
+    pub never_revert: bool,
+    pub created: DateTime<Utc>,
+}
+
+/// Where a job comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    Submitted,
+    Operation {
+        operation: crate::id::OperationId,
+        occurrence: Occurrence,
+        /// Milliseconds after the nominal time in which the job may start.
+        window_ms: u64,
+    },
+}
+
+/// The states of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Scheduled,
+    Ready,
+    Waiting,
+    Running,
+    Reverting,
+    Suspending,
+    Suspended,
+    Quarantined,
+    Succeeded,
+    Reverted,
+    Failed,
+    Dropped,
+    Cancelled,
+    Superseded,
+}
+
+impl JobState {
+    pub const ALL: [Self; 14] = [
+        Self::Scheduled,
+        Self::Ready,
+        Self::Waiting,
+        Self::Running,
+        Self::Reverting,
+        Self::Suspending,
+        Self::Suspended,
+        Self::Quarantined,
+        Self::Succeeded,
+        Self::Reverted,
+        Self::Failed,
+        Self::Dropped,
+        Self::Cancelled,
+        Self::Superseded,
+    ];
+
+    /// Nothing happens to an ended job unless an operator asks for it.
+    pub fn is_ended(self) -> bool {
+        match self {
+            Self::Succeeded
+            | Self::Reverted
+            | Self::Failed
+            | Self::Dropped
+            | Self::Cancelled
+            | Self::Superseded => true,
+            Self::Scheduled
+            | Self::Ready
+            | Self::Waiting
+            | Self::Running
+            | Self::Reverting
+            | Self::Suspending
+            | Self::Suspended
+            | Self::Quarantined => false,
+        }
+    }
+
+    /// A host has the job.
+    pub fn is_claimed(self) -> bool {
+        matches!(self, Self::Running | Self::Reverting | Self::Suspending)
+    }
+
+    /// The word for it in logs, the API and the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Reverting => "reverting",
+            Self::Suspending => "suspending",
+            Self::Suspended => "suspended",
+            Self::Quarantined => "quarantined",
+            Self::Succeeded => "succeeded",
+            Self::Reverted => "reverted",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// Why a job is unwinding, or ended other than by success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    Cancelled {
+        reason: String,
+    },
+    Timeout,
+    Permission {
+        message: String,
+    },
+    NoMatch {
+        message: String,
+    },
+    Invalid {
+        message: String,
+    },
+    Superseded,
+    Window,
+    Overlap,
+    Task {
+        task: InstanceName,
+        fault: Fault,
+    },
+    /// An operator asked to revert a job that had ended.
+    Requested {
+        reason: String,
+    },
+}
+
+/// A host's right to run the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub host: HostId,
+    /// Rises with every new claim of the job; fences every write of the holder.
+    pub epoch: u64,
+}
+
+/// What an operator asked of a job that a host has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Suspend,
+    Cancel { mode: CancelMode, reason: String },
+}
+
+/// What cancelling does about effects that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelMode {
+    Revert,
+    Leave,
+}
+
+/// One numbered execution of a job: the first, or one that an operator opened by retry or revert.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub started: Option<DateTime<Utc>>,
+    pub ended: Option<DateTime<Utc>>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    pub state: JobState,
+    pub direction: Direction,
+    pub cause: Option<Cause>,
+    /// Higher first.
+    pub priority: i32,
+    pub execute_at: Option<DateTime<Utc>>,
+    /// max(created, nominal time or `execute_at`).
+    pub due: DateTime<Utc>,
+    /// When it became ready for the first time.
+    pub triggered: Option<DateTime<Utc>>,
+    /// Never empty: the last one is the current run.
+    pub runs: Vec<Run>,
+    pub claim: Option<Claim>,
+    /// The epoch of the last claim.
+    pub epoch: u64,
+    /// Claims lost with a call in flight, since the last outcome.
+    pub claims_lost: u32,
+    /// When a waiting job is due again.
+    pub wake: Option<DateTime<Utc>>,
+    pub request: Option<Request>,
+    /// When the job times out.
+    pub deadline: Option<DateTime<Utc>>,
+    /// Instances whose effects remain. Empty unless the job ended `failed`.
+    pub residue: Vec<InstanceName>,
+    /// When the last entry was recorded.
+    pub updated: DateTime<Utc>,
+    /// Sequence number of the last entry, and so the revision of the job.
+    pub sequence: u64,
+}
+
+impl JobStatus {
+    pub fn run(&self) -> &Run {
+        self.runs.last().expect("a job has at least one run")
+    }
+
+    pub(crate) fn run_mut(&mut self) -> &mut Run {
+        self.runs.last_mut().expect("a job has at least one run")
+    }
+
+    /// When the job wants to be looked at again without anybody asking.
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+        match self.state {
+            JobState::Scheduled => Some(self.due),
+            JobState::Waiting => self.wake,
+            JobState::Ready
+            | JobState::Running
+            | JobState::Reverting
+            | JobState::Suspending
+            | JobState::Suspended
+            | JobState::Quarantined
+            | JobState::Succeeded
+            | JobState::Reverted
+            | JobState::Failed
+            | JobState::Dropped
+            | JobState::Cancelled
+            | JobState::Superseded => None,
+        }
+    }
+}
+
+/// A job in memory: what was asked, where it stands, and every task instance that was touched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub spec: Arc<JobSpec>,
+    pub flow: Arc<Flow>,
+    pub status: JobStatus,
+    pub instances: BTreeMap<InstanceName, TaskInstance>,
+}
+
+impl Job {
+    pub fn id(&self) -> JobId {
+        self.spec.id
+    }
+
+    /// The nominal time of its occurrence, else `execute_at`, else its creation.
+    pub fn expected_start(&self) -> DateTime<Utc> {
+        match &self.spec.origin {
+            Origin::Operation { occurrence, .. } => occurrence.nominal,
+            Origin::Submitted => self.status.execute_at.unwrap_or(self.spec.created),
+        }
+    }
+
+    /// The latest instance of a task: an operator's retry after a revert opens the next.
+    pub fn current(&self, task: &str) -> Option<&TaskInstance> {
+        let first = InstanceName { task: task.to_owned(), iteration: Vec::new() };
+        self.instances.range(first..).take_while(|(name, _)| name.task == task).map(|(_, i)| i).last()
+    }
+
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.flow.tasks.iter().find(|task| task.name == name)
+    }
+
+    /// A call was begun, and its outcome is not known.
+    pub fn in_flight(&self) -> Option<&TaskInstance> {
+        self.instances.values().find(|instance| instance.is_in_flight())
+    }
+
+    /// The failures of the tasks that were not applied in the end, in the order of the flow.
+    pub fn failures(&self) -> Vec<(String, Fault)> {
+        self.flow
+            .tasks
+            .iter()
+            .filter_map(|task| {
+                let instance = self.current(&task.name).filter(|instance| instance.output.is_none())?;
+                Some((task.name.clone(), instance.fault.clone()?))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,27 @@
+//! The rules of Windlass. Pure: no tokio, no I/O, no wall clock, no randomness; `now` and ids are arguments.
+
+pub mod fault;
+pub mod id;
+pub mod payload;
+pub mod problem;
+
+pub mod arguments;
+pub mod flow;
+pub mod plugin;
+
+pub mod call;
+pub mod instance;
+pub mod job;
+
+pub mod decide;
+pub mod entry;
+pub mod inputs;
+pub mod record;
+
+pub mod event;
+pub mod occurrence;
+pub mod operation;
+pub mod schedule;
+pub mod trigger;
+
+pub mod permit;

@@ -1,0 +1,50 @@
+//! The table of facts: in which states of the job each may be recorded.
+//!
+//! The tables of transitions say where a state may lead to; this one says what may lead there, so that a logbook
+//! that was tampered with, or a decision taken on the wrong state, cannot pass for history.
+
+use crate::entry::Fact;
+use crate::job::JobState;
+
+/// Whether the fact can happen to a job in this state.
+pub fn happens_in(fact: &Fact, state: JobState) -> bool {
+    use JobState::{
+        Failed, Quarantined, Ready, Reverting, Running, Scheduled, Succeeded, Suspended, Suspending, Waiting,
+    };
+    let states: &[JobState] = match fact {
+        Fact::Created { .. } | Fact::Triggered => &[Scheduled],
+        Fact::Rescheduled { .. } => &[Scheduled, Ready],
+        Fact::Claimed { .. } => &[Ready],
+        Fact::Waiting { .. } => &[Running, Reverting],
+        Fact::Woken => &[Waiting],
+        // At rest, it is on the board first.
+        Fact::Unwinding { .. } => &[Ready, Running, Suspending],
+        Fact::CancelRequested { .. } => &[Ready, Running, Reverting, Suspending, Quarantined],
+        Fact::SuspendRequested => &[Running, Reverting],
+        Fact::Suspended => &[Ready, Waiting, Suspending],
+        Fact::Resumed => &[Suspended],
+        Fact::Quarantined { .. } => &[Ready, Running, Reverting, Suspending],
+        Fact::Released => &[Quarantined],
+        Fact::Reopened { .. } => &[Succeeded, Failed],
+        Fact::Prioritised { .. } | Fact::Ended { .. } => return !state.is_ended(),
+        // Applying belongs to the way forward, reverting to the way back.
+        Fact::TaskApplying { .. } => &[Running],
+        Fact::TaskReverting { .. } => &[Reverting],
+        Fact::TaskApplied { .. }
+        | Fact::TaskBackoff { .. }
+        | Fact::TaskApplyFailed { .. }
+        | Fact::TaskInDoubt { .. } => &[Running, Suspending],
+        Fact::TaskRevertInterrupted { .. }
+        | Fact::TaskRevertBackoff { .. }
+        | Fact::TaskReverted { .. }
+        | Fact::TaskRevertFailed { .. } => &[Reverting, Suspending],
+        Fact::TaskRevertAccepted { .. } | Fact::TaskRevertSkipped { .. } => &[Failed],
+        // Only the host that has the job speaks for its calls.
+        Fact::ClaimLost { .. }
+        | Fact::GivenUp { .. }
+        | Fact::UndoRecorded { .. }
+        | Fact::Progressed { .. }
+        | Fact::Printed { .. } => &[Running, Reverting, Suspending],
+    };
+    states.contains(&state)
+}

@@ -1,0 +1,216 @@
+//! The dispatcher: brings what is due to the board, and what is on the board to a runner.
+//!
+//! Two loops that run for ever, woken by a bell and by a period. There is no recovery mode: starting up is
+//! dispatching.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use windlass_core::event::DEDUPE_RETENTION_MS;
+use windlass_core::id::JobId;
+
+use crate::engine::{Engine, EngineError};
+use crate::runner::Runner;
+use crate::store::{Change, Due, Subject, Unit};
+
+/// A bell may be missed: look at least this often.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// Due things that are handled at once; their commits share transactions.
+const DUE_BATCH: usize = 256;
+/// How often keys of requests and events that are past their retention are forgotten.
+const EXPIRE_PERIOD: Duration = Duration::from_secs(600);
+
+/// See the module.
+pub struct Dispatcher {
+    engine: Arc<Engine>,
+    runner: Arc<Runner>,
+    slots: Arc<Semaphore>,
+    slots_max: usize,
+    /// Jobs that a runner has, or is about to claim.
+    taken: Arc<Mutex<HashSet<JobId>>>,
+    runs: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Dispatcher {
+    /// `slots_max`: how many jobs run at once.
+    pub fn new(
+        engine: Arc<Engine>,
+        runner: Arc<Runner>,
+        slots_max: usize,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            engine,
+            runner,
+            slots: Arc::new(Semaphore::new(slots_max)),
+            slots_max,
+            taken: Arc::default(),
+            runs: TaskTracker::new(),
+            stopping,
+        }
+    }
+
+    /// How many jobs run now.
+    pub fn running(&self) -> usize {
+        self.slots_max - self.slots.available_permits()
+    }
+
+    pub fn slots_max(&self) -> usize {
+        self.slots_max
+    }
+
+    /// Dispatches until the host stops. Runs may still be under way when it returns.
+    pub async fn run(&self) {
+        tokio::join!(self.run_board(), self.run_due(), self.run_expiry());
+    }
+
+    /// Returns when no job runs any more.
+    pub async fn finished(&self) {
+        self.runs.close();
+        self.runs.wait().await;
+    }
+
+    async fn run_board(&self) {
+        loop {
+            let permit = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                permit = self.slots.clone().acquire_owned() => permit.expect("the slots are never closed"),
+            };
+            if !self.hand_out(permit).await {
+                tokio::select! {
+                    () = self.stopping.cancelled() => return,
+                    () = self.engine.board_bell.notified() => {}
+                    () = tokio::time::sleep(LOOK_PERIOD) => {}
+                }
+            }
+        }
+    }
+
+    /// Gives as many ready jobs to runners as there are slots. False where there was none.
+    async fn hand_out(&self, first: OwnedSemaphorePermit) -> bool {
+        let taken_count = self.taken().len();
+        let limit = 1 + self.slots.available_permits() + taken_count;
+        let ready = match self.engine.ready(limit).await {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::warn!(%error, "the board cannot be read");
+                return false;
+            }
+        };
+        let mut permit = Some(first);
+        let mut is_any = false;
+        for id in ready {
+            if self.taken().contains(&id) {
+                continue;
+            }
+            let Some(slot) = permit.take().or_else(|| self.slots.clone().try_acquire_owned().ok()) else {
+                break;
+            };
+            self.start(id, slot);
+            is_any = true;
+        }
+        is_any
+    }
+
+    fn start(&self, id: JobId, slot: OwnedSemaphorePermit) {
+        self.taken().insert(id);
+        let (runner, taken, engine) = (self.runner.clone(), self.taken.clone(), self.engine.clone());
+        self.runs.spawn(async move {
+            // Even a panic must not keep the job from being taken again.
+            let ran = tokio::spawn(async move { runner.run(id).await }).await;
+            if let Err(error) = ran {
+                tracing::error!(job = %id, %error, "a runner failed");
+            }
+            taken.lock().expect("nothing panics while it holds the set").remove(&id);
+            drop(slot);
+            // It may be on the board again, or its place may let another one in.
+            engine.board_bell.notify_one();
+        });
+    }
+
+    async fn run_due(&self) {
+        let mut last: Vec<Due> = Vec::new();
+        loop {
+            let due = match self.engine.due(DUE_BATCH).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "what is due cannot be read");
+                    Vec::new()
+                }
+            };
+            // What is due for a second time and stays so must not keep the host busy.
+            let is_stuck = !due.is_empty() && due == last;
+            if due.is_empty() || is_stuck {
+                if self.rest(is_stuck).await {
+                    return;
+                }
+            }
+            join_all(due.iter().map(|due| self.handle(*due))).await;
+            last = due;
+            if self.stopping.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next thing to be due. True where the host stops.
+    async fn rest(&self, is_stuck: bool) -> bool {
+        let next = if is_stuck { None } else { self.engine.next_due().await.ok().flatten() };
+        let until = async {
+            match next {
+                Some(at) => self.engine.clock.wait_until(at).await,
+                None => tokio::time::sleep(LOOK_PERIOD).await,
+            }
+        };
+        tokio::select! {
+            () = self.stopping.cancelled() => true,
+            () = self.engine.due_bell.notified(), if !is_stuck => false,
+            () = until => false,
+        }
+    }
+
+    async fn handle(&self, due: Due) {
+        let handled = match due.subject {
+            Subject::Job(id) => {
+                let actor = self.engine.host_actor();
+                let woken = self.engine.decide(id, &actor, |decision| {
+                    decision.wake();
+                    Ok(())
+                });
+                woken.await.map(|_| ())
+            }
+            Subject::Trigger(id) => self.engine.fire_due(id).await,
+        };
+        match handled {
+            Ok(()) | Err(EngineError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::warn!(?due, %error, "something due could not be handled, it will be again")
+            }
+        }
+    }
+
+    async fn run_expiry(&self) {
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(EXPIRE_PERIOD) => {}
+            }
+            let retention = TimeDelta::milliseconds(i64::try_from(DEDUPE_RETENTION_MS).unwrap_or(i64::MAX));
+            let expire = Change::ExpireKeys { before: self.engine.now() - retention };
+            if let Err(error) = self.engine.commit(Unit::of(vec![expire])).await {
+                tracing::warn!(%error, "old request and event keys could not be forgotten");
+            }
+        }
+    }
+
+    fn taken(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
+        self.taken.lock().expect("nothing panics while it holds the set")
+    }
+}

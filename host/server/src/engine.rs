@@ -1,0 +1,195 @@
+//! The engine: load, decide, commit.
+//!
+//! Everything that anybody asks of Windlass, person, program or dispatcher, goes through here. The engine
+//! holds no state that matters: what it keeps in memory can be lost at any moment.
+//!
+//! Invariant: nothing durable changes but by a decision of the core, committed with the revision that it was
+//! taken on.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use uuid::Uuid;
+use windlass_core::decide::{Decision, Rejected};
+use windlass_core::entry::{Actor, Fact};
+use windlass_core::id::{HostId, JobId};
+use windlass_core::job::{Cause, Job};
+use windlass_core::permit::Policy;
+
+use crate::clock::Clock;
+use crate::store::{Change, CommitError, Store, Unit};
+
+pub mod access;
+pub mod board;
+pub mod error;
+pub mod event;
+pub mod flow;
+pub mod job;
+pub mod logbook;
+pub mod news;
+pub mod operation;
+pub mod plugin;
+pub mod submit;
+pub mod trigger;
+
+pub use error::EngineError;
+// What the engine answers with, for those who may not know the store.
+pub use crate::store::{Cursor, HostRecord, HostState, JobFilter, StoreFailure};
+use news::News;
+
+/// A decision is taken again when somebody else moved first. So many in a row means a livelock, not bad luck.
+const DECIDE_TRIES_MAX: usize = 32;
+
+/// Named limits of what the engine takes in.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a job's arguments as JSON. What is larger belongs in a granted directory.
+    pub arguments_bytes_max: usize,
+    /// Jobs of one batch submission: they are one transaction.
+    pub batch_jobs_max: usize,
+    /// The floor of schedules: what is due more often is a loop, not a schedule.
+    pub interval_min_ms: u64,
+    /// The time that one call may take where its task names none.
+    pub call_timeout: std::time::Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            arguments_bytes_max: 1 << 20,
+            batch_jobs_max: 1_000,
+            interval_min_ms: 1_000,
+            call_timeout: std::time::Duration::from_secs(300),
+        }
+    }
+}
+
+/// See the module.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) news: News,
+    pub(crate) plugins: plugin::Plugins,
+    pub(crate) grant_rule: access::GrantRule,
+    /// Held while names are given, so that two things do not get the same one.
+    pub(crate) names: tokio::sync::Mutex<()>,
+    /// This process.
+    pub(crate) host: HostId,
+    /// Rung when a job may be ready.
+    pub(crate) board_bell: Notify,
+    /// Rung when something may be due earlier than it was.
+    pub(crate) due_bell: Notify,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub grant_rule: access::GrantRule,
+    pub host: HostId,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, clock, policy, limits, grant_rule, host } = parts;
+        Self {
+            store,
+            clock,
+            policy,
+            limits,
+            news: News::default(),
+            plugins: plugin::Plugins::default(),
+            grant_rule,
+            names: tokio::sync::Mutex::new(()),
+            host,
+            board_bell: Notify::new(),
+            due_bell: Notify::new(),
+        }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// A new id, ordered by time.
+    pub(crate) fn new_id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    /// Commits a unit and tells whoever waits for what it changes.
+    pub async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
+        let mut told = Vec::new();
+        let (mut on_board, mut has_alarm) = (false, false);
+        for change in &unit.changes {
+            match change {
+                Change::Job(change) => {
+                    on_board |= change.status.state == windlass_core::job::JobState::Ready;
+                    has_alarm |= change.status.alarm().is_some();
+                    told.push((change.job, change.status.clone()));
+                }
+                Change::Put { record, .. } => has_alarm |= record.alarm().is_some(),
+                _ => {}
+            }
+        }
+        self.store.commit(unit).await?;
+        for (job, status) in told {
+            self.news.recorded(job, &status);
+        }
+        if on_board {
+            self.board_bell.notify_one();
+        }
+        if has_alarm {
+            self.due_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    pub async fn load(&self, id: JobId) -> Result<Job, EngineError> {
+        let job = self.store.job(id).await?;
+        job.ok_or_else(|| EngineError::not_found("job", id))
+    }
+
+    /// Loads a job, decides, commits; again where somebody else moved first.
+    pub async fn decide(
+        &self,
+        id: JobId,
+        actor: &Actor,
+        mut decide: impl FnMut(&mut Decision<'_>) -> Result<(), Rejected>,
+    ) -> Result<Job, EngineError> {
+        for _ in 0..DECIDE_TRIES_MAX {
+            let mut job = self.load(id).await?;
+            let mut decision = Decision::new(&mut job, self.now(), actor.clone());
+            decide(&mut decision)?;
+            let entries = decision.into_entries();
+            if entries.is_empty() {
+                return Ok(job);
+            }
+            // Cancelling makes room, in the end: it must be possible on a full disk.
+            let urgent = entries.iter().any(|entry| is_cancelling(&entry.fact));
+            let changes = vec![Change::recorded(&job, entries, None)];
+            match self.commit(Unit { changes, urgent }).await {
+                Ok(()) => return Ok(job),
+                Err(CommitError::Conflict(_) | CommitError::Fenced { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EngineError::Busy { subject: format!("job {id}") })
+    }
+
+    pub fn host_actor(&self) -> Actor {
+        Actor::Host(self.host)
+    }
+}
+
+fn is_cancelling(fact: &Fact) -> bool {
+    match fact {
+        Fact::CancelRequested { .. } | Fact::Ended { .. } => true,
+        Fact::Unwinding { cause } => matches!(cause, Cause::Cancelled { .. }),
+        _ => false,
+    }
+}

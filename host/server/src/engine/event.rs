@@ -1,0 +1,103 @@
+//! Events: what is published, and the jobs that it makes.
+
+use windlass_core::entry::Actor;
+use windlass_core::event::CloudEvent;
+use windlass_core::id::JobId;
+use windlass_core::permit::{Kind, Verb};
+use windlass_core::problem::Problems;
+use windlass_core::trigger::Verdict;
+
+use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
+use crate::store::{Change, CommitError, RecordKey, UniqueKey, Unit};
+
+/// Events of one publication.
+pub const EVENTS_MAX: usize = 1_000;
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    Accepted {
+        jobs: Vec<JobId>,
+    },
+    /// The same (source, id) was taken before, within the window of deduplication.
+    Duplicate,
+}
+
+impl Engine {
+    /// Takes events: where one is malformed, none of them. The jobs of each are durable when it returns.
+    pub async fn publish(
+        &self,
+        principal: &str,
+        events: &[CloudEvent],
+    ) -> Result<Vec<Published>, EngineError> {
+        self.permits(principal, Verb::Create, Kind::Event, principal)?;
+        let mut problems = Problems::default();
+        if events.is_empty() || events.len() > EVENTS_MAX {
+            problems.add("events", format!("are {}: give 1 to {EVENTS_MAX}", events.len()));
+        }
+        for (index, event) in events.iter().enumerate() {
+            for problem in event.validate().err().map(|problems| problems.0).into_iter().flatten() {
+                let field = problem.path.strip_prefix("event").unwrap_or(&problem.path);
+                problems.add(format!("events[{index}]{field}"), problem.message);
+            }
+        }
+        problems.or(())?;
+        let mut published = Vec::with_capacity(events.len());
+        for event in events {
+            published.push(self.publish_one(principal, event).await?);
+        }
+        Ok(published)
+    }
+
+    async fn publish_one(&self, principal: &str, event: &CloudEvent) -> Result<Published, EngineError> {
+        for _ in 0..DECIDE_TRIES_MAX {
+            let (unit, jobs) = self.match_event(principal, event).await?;
+            match self.commit(unit).await {
+                Ok(()) => return Ok(Published::Accepted { jobs }),
+                Err(CommitError::Taken { .. }) => return Ok(Published::Duplicate),
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EngineError::Busy { subject: format!("event {} of {}", event.id, event.source) })
+    }
+
+    async fn match_event(
+        &self,
+        principal: &str,
+        event: &CloudEvent,
+    ) -> Result<(Unit, Vec<JobId>), EngineError> {
+        let now = self.now();
+        let actor = Actor::Principal(principal.to_owned());
+        let mut unit = Unit::default();
+        let mut jobs = Vec::new();
+        for trigger in self.triggers().await? {
+            let Some(occurrence) = trigger.on_event(event, now) else { continue };
+            let key = RecordKey::Trigger(trigger.id);
+            unit.changes.push(Change::Expect { key, generation: trigger.revision });
+            for operation in self.bound(trigger.id).await? {
+                if !operation.due_for(&occurrence) {
+                    continue;
+                }
+                let key = RecordKey::Operation(operation.id);
+                unit.changes.push(Change::Expect { key, generation: operation.generation });
+                let json = Some(event.to_json());
+                let window_ms = trigger.window_ms;
+                jobs.push(self.occur(
+                    &mut unit,
+                    &operation,
+                    &occurrence,
+                    window_ms,
+                    Verdict::Run,
+                    json,
+                    &actor,
+                ));
+            }
+        }
+        let (source, id) = event.dedupe_key();
+        let key = UniqueKey::Event { source: source.to_owned(), id: id.to_owned() };
+        let job = jobs.first().copied().unwrap_or(JobId(uuid::Uuid::nil()));
+        unit.changes.insert(0, Change::Take { key, at: now, job });
+        Ok((unit, jobs))
+    }
+}

@@ -1,0 +1,101 @@
+//! Flows as clients write them, and with every plugin pinned.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use windlass_core::arguments::{Schemas, validate_flow};
+use windlass_core::flow::{Flow, PluginPin, Task};
+use windlass_core::id::Digest;
+use windlass_core::job::Job;
+use windlass_core::problem::Problems;
+
+use crate::engine::{Engine, EngineError};
+use crate::store::{Change, RecordKey};
+
+/// A flow with its plugins pinned, and what must still be so when it is stored.
+pub struct Pinned {
+    pub flow: Flow,
+    /// Digest and generation of every plugin: one that was retired meanwhile refuses the commit.
+    plugins: HashMap<Digest, u64>,
+    schemas: HashMap<Digest, Arc<Schemas>>,
+}
+
+impl Pinned {
+    /// The expectations to commit with.
+    pub fn expectations(&self) -> impl Iterator<Item = Change> {
+        self.plugins.iter().map(|(digest, generation)| Change::Expect {
+            key: RecordKey::Plugin(*digest),
+            generation: *generation,
+        })
+    }
+
+    pub fn lookup(&self, pin: &PluginPin) -> Option<Arc<Schemas>> {
+        self.schemas.get(&pin.digest).cloned()
+    }
+
+    /// Everything that is wrong with the flow and these arguments.
+    pub fn check(&self, arguments: &Map<String, Value>, awaited: &[&str]) -> Problems {
+        validate_flow(&self.flow, arguments, awaited, &|pin| self.lookup(pin))
+    }
+}
+
+impl Engine {
+    /// Pins every plugin of a flow; every one that cannot be is named.
+    pub async fn pin_flow(&self, flow: Flow<String>) -> Result<Pinned, EngineError> {
+        let mut problems = Problems::default();
+        let mut pinned = Pinned {
+            flow: Flow { tasks: Vec::with_capacity(flow.tasks.len()), defaults: flow.defaults },
+            plugins: HashMap::new(),
+            schemas: HashMap::new(),
+        };
+        for (index, task) in flow.tasks.into_iter().enumerate() {
+            let pin = match self.pin(&task.plugin).await {
+                Ok(pin) => pin,
+                Err(EngineError::Storage(failure)) => return Err(failure.into()),
+                Err(error) => {
+                    problems.add(format!("flow.tasks[{index}].plugin"), error.to_string());
+                    continue;
+                }
+            };
+            if let Some(plugin) = self.plugin(pin.digest).await? {
+                pinned.plugins.insert(pin.digest, plugin.generation);
+                pinned.schemas.insert(pin.digest, self.schemas(&plugin)?);
+            }
+            pinned.flow.tasks.push(with_pin(task, pin));
+        }
+        Ok(problems.or(pinned)?)
+    }
+
+    /// The pinned flow of something stored, to be used once more.
+    pub async fn pin_again(&self, flow: &Flow) -> Result<Pinned, EngineError> {
+        let tasks = flow.tasks.iter().map(|task| with_pin(task.clone(), task.plugin.digest.to_string()));
+        self.pin_flow(Flow { tasks: tasks.collect(), defaults: flow.defaults.clone() }).await
+    }
+
+    /// Whether a stored job can run as it is. The outer error: the store could not be asked.
+    pub async fn check_runnable(&self, job: &Job) -> Result<Result<(), Problems>, EngineError> {
+        let mut schemas = HashMap::new();
+        for task in &job.flow.tasks {
+            if let Some(plugin) = self.plugin(task.plugin.digest).await? {
+                schemas.insert(plugin.digest, self.schemas(&plugin)?);
+            }
+        }
+        let problems =
+            validate_flow(&job.flow, &job.spec.arguments, &[], &|pin| schemas.get(&pin.digest).cloned());
+        Ok(problems.or(()))
+    }
+}
+
+fn with_pin<P, Q>(task: Task<P>, plugin: Q) -> Task<Q> {
+    Task {
+        name: task.name,
+        plugin,
+        action: task.action,
+        inputs: task.inputs,
+        revert_inputs: task.revert_inputs,
+        provides: task.provides,
+        timeout_ms: task.timeout_ms,
+        retry: task.retry,
+    }
+}

@@ -1,0 +1,224 @@
+//! What operators ask of jobs, and what anybody may know of them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use windlass_core::decide::advance::unwinding_order;
+use windlass_core::decide::control::Resolution;
+use windlass_core::decide::{Decision, Rejected};
+use windlass_core::entry::Actor;
+use windlass_core::flow::Flow;
+use windlass_core::id::JobId;
+use windlass_core::instance::InstanceName;
+use windlass_core::job::{CancelMode, Job, JobSpec};
+use windlass_core::permit::{Kind, Verb};
+
+use crate::engine::submit::{Submission, Submitted};
+use crate::engine::{Engine, EngineError};
+use crate::store::{Change, JobFilter, JobPage, Unit};
+
+/// The longest that one call waits for a job: longer, and proxies hang up.
+pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// News may be lost: look at least this often.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Bytes of a reason: a paragraph for whoever reads the logbook.
+pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// One thing asked of a job.
+#[derive(Debug, Clone)]
+pub enum Demand {
+    Reschedule(DateTime<Utc>),
+    Prioritise(i32),
+    Cancel(CancelMode),
+    Suspend,
+    Resume,
+    Retry,
+    Revert,
+    Resolve { task: String, resolution: Resolution },
+    Release,
+    Quarantine,
+}
+
+impl Demand {
+    /// The verb that a policy permits.
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Reschedule(_) | Self::Prioritise(_) => Verb::Update,
+            Self::Cancel(_) => Verb::Cancel,
+            Self::Suspend => Verb::Update,
+            Self::Resume => Verb::Update,
+            Self::Retry => Verb::Repair,
+            Self::Revert => Verb::Repair,
+            Self::Resolve { .. } => Verb::Repair,
+            Self::Release => Verb::Repair,
+            Self::Quarantine => Verb::Repair,
+        }
+    }
+
+    fn decide(&self, decision: &mut Decision<'_>, reason: &str) -> Result<(), Rejected> {
+        match self {
+            Self::Reschedule(execute_at) => decision.reschedule(*execute_at),
+            Self::Prioritise(priority) => decision.prioritise(*priority),
+            Self::Cancel(mode) => decision.cancel(*mode, reason.to_owned()),
+            Self::Suspend => decision.suspend(),
+            Self::Resume => decision.resume(),
+            Self::Retry => decision.retry(reason.to_owned()),
+            Self::Revert => decision.revert(reason.to_owned()),
+            Self::Resolve { task, resolution } => decision.resolve(task, *resolution, reason.to_owned()),
+            Self::Release => decision.release(),
+            Self::Quarantine => decision.quarantine(reason.to_owned()),
+        }
+    }
+}
+
+impl Engine {
+    /// A job that this principal may see.
+    pub async fn job(&self, id: JobId, principal: &str) -> Result<Job, EngineError> {
+        let job = self.load(id).await?;
+        self.permits(principal, Verb::Read, Kind::Job, &job.spec.owner)?;
+        Ok(job)
+    }
+
+    /// Does all that is demanded, in one commit, or nothing. `sequence` is what the caller has seen.
+    pub async fn demand(
+        &self,
+        id: JobId,
+        principal: &str,
+        demands: &[Demand],
+        reason: &str,
+        sequence: Option<u64>,
+    ) -> Result<Job, EngineError> {
+        if reason.len() > REASON_BYTES_MAX {
+            let message = format!("has {} bytes: at most {REASON_BYTES_MAX}", reason.len());
+            return Err(EngineError::invalid("reason", message));
+        }
+        let job = self.load(id).await?;
+        for demand in demands {
+            self.permits(principal, demand.verb(), Kind::Job, &job.spec.owner)?;
+        }
+        let mut is_stale = false;
+        let actor = Actor::Principal(principal.to_owned());
+        let decided = self.decide(id, &actor, |decision| {
+            is_stale = sequence.is_some_and(|seen| seen != decision.job.status.sequence);
+            if is_stale {
+                return Ok(());
+            }
+            demands.iter().try_for_each(|demand| demand.decide(decision, reason))
+        });
+        let job = decided.await?;
+        if is_stale { Err(EngineError::Stale { subject: format!("job {id}") }) } else { Ok(job) }
+    }
+
+    /// What a revert would undo, in that order.
+    pub async fn preview_revert(
+        &self,
+        id: JobId,
+        principal: &str,
+    ) -> Result<(Job, Vec<InstanceName>), EngineError> {
+        let job = self.job(id, principal).await?;
+        let mut tried = job.clone();
+        Decision::new(&mut tried, self.now(), Actor::Principal(principal.to_owned())).revert(String::new())?;
+        let touched = unwinding_order(&job).filter(|instance| instance.has_effects());
+        let names = touched.map(|instance| instance.name.clone()).collect();
+        Ok((job, names))
+    }
+
+    /// The same work once more, as a job of its own.
+    pub async fn rerun(
+        &self,
+        id: JobId,
+        principal: &str,
+        request_id: Option<String>,
+        execute_at: Option<DateTime<Utc>>,
+    ) -> Result<Submitted, EngineError> {
+        let job = self.load(id).await?;
+        self.permits(principal, Verb::Repair, Kind::Job, &job.spec.owner)?;
+        self.submit(Submission {
+            principal: principal.to_owned(),
+            request_id,
+            execute_at,
+            priority: job.status.priority,
+            rerun_of: Some(id),
+            ..again(&job.spec, &job.flow)
+        })
+        .await
+    }
+
+    /// Removes an ended job with its history.
+    pub async fn purge(&self, id: JobId, principal: &str, sequence: Option<u64>) -> Result<(), EngineError> {
+        let job = self.load(id).await?;
+        self.permits(principal, Verb::Delete, Kind::Job, &job.spec.owner)?;
+        if !job.status.state.is_ended() {
+            let message = format!("job {id} is {}: cancel it first", job.status.state.word());
+            return Err(EngineError::precondition(format!("job {id}"), message));
+        }
+        if sequence.is_some_and(|seen| seen != job.status.sequence) {
+            return Err(EngineError::Stale { subject: format!("job {id}") });
+        }
+        let purge = Change::Purge { job: id, sequence: job.status.sequence };
+        Ok(self.commit(Unit::urgent(vec![purge])).await?)
+    }
+
+    pub async fn jobs(
+        &self,
+        filter: &JobFilter,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<JobPage, EngineError> {
+        let mut page = self.store.jobs(filter, after, limit).await?;
+        // The store looks at a bounded number of rows: go on until there is something to show.
+        while page.jobs.is_empty() && page.next.is_some() {
+            page = self.store.jobs(filter, page.next, limit).await?;
+        }
+        Ok(page)
+    }
+
+    /// Returns when the job has ended, or when the time is up.
+    pub async fn wait(&self, id: JobId, principal: &str, timeout: Duration) -> Result<Job, EngineError> {
+        let until = tokio::time::Instant::now() + timeout.min(WAIT_MAX);
+        let mut news = self.news.subscribe(id);
+        loop {
+            let job = self.job(id, principal).await?;
+            if job.status.state.is_ended() {
+                return Ok(job);
+            }
+            let look_again = until.min(tokio::time::Instant::now() + LOOK_PERIOD);
+            loop {
+                match tokio::time::timeout_at(look_again, news.recv()).await {
+                    Ok(Ok(crate::engine::news::Bulletin::Recorded { is_ended: true, .. })) | Err(_) => break,
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => {
+                        news = self.news.subscribe(id);
+                        break;
+                    }
+                }
+            }
+            if tokio::time::Instant::now() >= until {
+                return self.job(id, principal).await;
+            }
+        }
+    }
+}
+
+fn again(spec: &JobSpec, flow: &Flow) -> Submission {
+    let by_digest = flow.tasks.iter().map(|task| windlass_core::flow::Task {
+        name: task.name.clone(),
+        plugin: task.plugin.digest.to_string(),
+        action: task.action.clone(),
+        inputs: task.inputs.clone(),
+        revert_inputs: task.revert_inputs.clone(),
+        provides: task.provides.clone(),
+        timeout_ms: task.timeout_ms,
+        retry: task.retry.clone(),
+    });
+    Submission {
+        flow: Some(Flow { tasks: by_digest.collect(), defaults: flow.defaults.clone() }),
+        job_type: spec.job_type.clone(),
+        labels: spec.labels.clone(),
+        arguments: spec.arguments.clone(),
+        grants: spec.grants.clone(),
+        timeout_ms: spec.timeout_ms,
+        never_revert: spec.never_revert,
+        ..Submission::default()
+    }
+}

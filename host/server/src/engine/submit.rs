@@ -1,0 +1,182 @@
+//! Submission: how a job comes to be because somebody asks for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use windlass_core::arguments::{check_labels, check_text};
+use windlass_core::call::Grants;
+use windlass_core::decide::create::{Timing, create};
+use windlass_core::entry::Actor;
+use windlass_core::flow::Flow;
+use windlass_core::id::JobId;
+use windlass_core::job::{Job, JobSpec, Origin};
+use windlass_core::operation::check_grants;
+use windlass_core::problem::Problems;
+
+use crate::engine::flow::Pinned;
+use crate::engine::{Engine, EngineError};
+use crate::store::{Change, CommitError, Conflict, RecordKey, UniqueKey, Unit};
+
+/// Priorities beyond this are a way to shout, not an order.
+pub const PRIORITY_MAX: i32 = 1_000;
+/// Bytes of a request id: a UUID has 36, a sentence is not an id.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of a job type.
+pub const JOB_TYPE_BYTES_MAX: usize = 64;
+/// The type of a job that was submitted without one.
+pub const JOB_TYPE_DIRECT: &str = "direct";
+
+/// A job that somebody asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Submission {
+    pub principal: String,
+    /// Repeating it gives the job that the first one made.
+    pub request_id: Option<String>,
+    pub job_type: String,
+    pub labels: BTreeMap<String, String>,
+    pub flow: Option<Flow<String>>,
+    pub arguments: Map<String, Value>,
+    pub grants: Grants,
+    pub timeout_ms: Option<u64>,
+    pub execute_at: Option<DateTime<Utc>>,
+    pub priority: i32,
+    pub never_revert: bool,
+    pub rerun_of: Option<JobId>,
+}
+
+/// What a submission made, or had made before.
+#[derive(Debug)]
+pub struct Submitted {
+    pub job: Job,
+    pub known: bool,
+}
+
+impl Engine {
+    /// Checks everything, then stores the job. Durable when it returns.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        if let Some(known) = self.submitted_before(&submission).await? {
+            return Ok(known);
+        }
+        // A plugin may be retired between its check and the commit: checked once more, that is the answer.
+        for is_last in [false, true] {
+            let (job, unit) = self.draft(&submission).await?;
+            match self.commit(unit).await {
+                Ok(()) => return Ok(Submitted { job, known: false }),
+                Err(CommitError::Taken { holder }) => {
+                    return Ok(Submitted { job: self.load(holder).await?, known: true });
+                }
+                Err(CommitError::Conflict(
+                    Conflict::Generation { key: RecordKey::Plugin(digest), .. }
+                    | Conflict::Missing { key: RecordKey::Plugin(digest) },
+                )) if !is_last => self.forget_plugin(digest),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EngineError::Busy { subject: "a plugin of the flow".to_owned() })
+    }
+
+    /// What `submit` would make. Nothing is stored.
+    pub async fn try_submit(&self, submission: &Submission) -> Result<Job, EngineError> {
+        Ok(self.draft(submission).await?.0)
+    }
+
+    async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, EngineError> {
+        let Some(key) = request_key(submission) else { return Ok(None) };
+        match self.store.holder(&key).await? {
+            Some(holder) => Ok(Some(Submitted { job: self.load(holder).await?, known: true })),
+            None => Ok(None),
+        }
+    }
+
+    async fn draft(&self, submission: &Submission) -> Result<(Job, Unit), EngineError> {
+        self.permits_submit(&submission.principal)?;
+        let Some(flow) = submission.flow.clone() else {
+            return Err(EngineError::invalid("job.work", "give an action or a flow"));
+        };
+        let mut problems = self.check_submission(submission);
+        let pinned = match self.pin_flow(flow).await {
+            Ok(pinned) => pinned,
+            Err(EngineError::Invalid(more)) => {
+                problems.0.extend(more.0);
+                return Err(problems.into());
+            }
+            Err(error) => return Err(error),
+        };
+        problems.0.extend(pinned.check(&submission.arguments, &[]).0);
+        problems.or(())?;
+        Ok(self.born(submission, pinned))
+    }
+
+    fn check_submission(&self, submission: &Submission) -> Problems {
+        let mut problems = Problems::default();
+        let limits = &self.limits;
+        let bytes = Value::Object(submission.arguments.clone()).to_string().len();
+        if bytes > limits.arguments_bytes_max {
+            let message = format!(
+                "are {bytes} bytes as JSON: at most {}; put large data into a granted directory",
+                limits.arguments_bytes_max
+            );
+            problems.add("arguments", message);
+        }
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&submission.priority) {
+            let message = format!("is {}: give -{PRIORITY_MAX} to {PRIORITY_MAX}", submission.priority);
+            problems.add("priority", message);
+        }
+        if submission.job_type.len() > JOB_TYPE_BYTES_MAX {
+            let message = format!("has {} bytes: at most {JOB_TYPE_BYTES_MAX}", submission.job_type.len());
+            problems.add("type", message);
+        }
+        if let Some(id) = &submission.request_id
+            && (id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX)
+        {
+            problems.add("request_id", format!("has {} bytes: give 1 to {REQUEST_ID_BYTES_MAX}", id.len()));
+        }
+        if submission.timeout_ms == Some(0) {
+            problems.add("timeout", "is 0: give a duration, or leave it out for none");
+        }
+        check_text(&mut problems, "principal", &submission.principal);
+        check_labels(&mut problems, "labels", submission.labels.iter());
+        check_grants(&mut problems, &submission.grants);
+        problems.0.extend(self.check_host_grants(&submission.grants).0);
+        problems
+    }
+
+    fn born(&self, submission: &Submission, pinned: Pinned) -> (Job, Unit) {
+        let now = self.now();
+        let job_type = match submission.job_type.as_str() {
+            "" => JOB_TYPE_DIRECT.to_owned(),
+            given => given.to_owned(),
+        };
+        let spec = JobSpec {
+            id: JobId(self.new_id()),
+            owner: submission.principal.clone(),
+            principal: submission.principal.clone(),
+            job_type,
+            labels: submission.labels.clone(),
+            flow: pinned.flow.digest(),
+            arguments: submission.arguments.clone(),
+            grants: submission.grants.clone(),
+            timeout_ms: submission.timeout_ms,
+            origin: Origin::Submitted,
+            rerun_of: submission.rerun_of,
+            never_revert: submission.never_revert,
+            created: now,
+        };
+        let mut changes: Vec<_> = pinned.expectations().collect();
+        if let Some(key) = request_key(submission) {
+            changes.push(Change::Take { key, at: now, job: spec.id });
+        }
+        let timing = Timing { execute_at: submission.execute_at, priority: submission.priority };
+        let actor = Actor::Principal(submission.principal.clone());
+        let (job, entries) = create(Arc::new(spec), Arc::new(pinned.flow), timing, actor);
+        changes.push(Change::birth(&job, entries));
+        (job, Unit::of(changes))
+    }
+}
+
+fn request_key(submission: &Submission) -> Option<UniqueKey> {
+    let request_id = submission.request_id.clone()?;
+    Some(UniqueKey::Request { principal: submission.principal.clone(), request_id })
+}

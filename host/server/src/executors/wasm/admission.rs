@@ -1,0 +1,115 @@
+//! Admission: whether an upload may be registered, found out without running or compiling it.
+
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use crate::executors::wasm::{component, imports, manifest};
+use crate::executors::{Admission, AdmitError};
+
+/// What wit-bindgen and its like call the section with a core module's component types.
+const TYPE_SECTION_PREFIX: &str = "component-type";
+
+/// Checks what it is, its exports, its imports and its manifest, in this order.
+pub(super) fn admit(upload: Vec<u8>) -> Result<Admission, AdmitError> {
+    let component = match component::encoding(&upload)? {
+        Encoding::Component => upload,
+        Encoding::Module => componentise(&upload)?,
+    };
+    let surface = component::surface(&component)?;
+    if !surface.exports.iter().any(|name| imports::is_compatible(name, imports::EXECUTOR)) {
+        return Err(AdmitError::MissingExports(vec![imports::EXECUTOR.to_owned()]));
+    }
+    let forbidden: Vec<String> = surface
+        .imports
+        .iter()
+        .filter(|name| !imports::is_published(name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    if !forbidden.is_empty() {
+        return Err(AdmitError::ForbiddenImports(forbidden));
+    }
+    let manifest = manifest::read(&surface.manifests).map_err(AdmitError::Manifest)?;
+    Ok(Admission { manifest, component })
+}
+
+/// Makes a core module with component type information into a component.
+fn componentise(module: &[u8]) -> Result<Vec<u8>, AdmitError> {
+    let preview1: Vec<String> =
+        component::core_imports(module)?.into_iter().filter(|name| is_preview1(name)).collect();
+    if !preview1.is_empty() {
+        return Err(AdmitError::ForbiddenImports(preview1));
+    }
+    if !has_component_types(module) {
+        return Err(AdmitError::NotAComponent(
+            "it is a core module without component type information; build it for wasm32-wasip2".to_owned(),
+        ));
+    }
+    ComponentEncoder::default()
+        .module(module)
+        .and_then(|encoder| encoder.validate(false).encode())
+        .map_err(|error| AdmitError::NotAComponent(format!("it cannot be made into a component: {error:#}")))
+}
+
+/// WASI 0.1 needs an adapter, which is the toolchain's to add.
+fn is_preview1(module: &str) -> bool {
+    module.starts_with("wasi_")
+}
+
+fn has_component_types(module: &[u8]) -> bool {
+    Parser::new(0)
+        .parse_all(module)
+        .any(|payload| matches!(payload, Ok(Payload::CustomSection(section)) if section.name().starts_with(TYPE_SECTION_PREFIX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(component)` and `(module)`.
+    const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+    const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+    /// A core module that imports the function `name` from `module`.
+    fn importing(module: &str, name: &str) -> Vec<u8> {
+        let mut section = vec![1, module.len() as u8];
+        section.extend(module.bytes());
+        section.push(name.len() as u8);
+        section.extend(name.bytes());
+        section.extend([0, 0]);
+        let mut bytes = EMPTY_MODULE.to_vec();
+        bytes.extend([1, 4, 1, 0x60, 0, 0, 2, section.len() as u8]);
+        bytes.extend(section);
+        bytes
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_refused() {
+        for upload in [&b""[..], b"hello", b"\0asm", &EMPTY_COMPONENT[..6]] {
+            assert!(matches!(admit(upload.to_vec()), Err(AdmitError::NotAComponent(_))), "{upload:?}");
+        }
+    }
+
+    #[test]
+    fn a_component_without_the_executor_is_refused_naming_it() {
+        let error = admit(EMPTY_COMPONENT.to_vec()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the component lacks the required export windlass:plugin/executor@0.1.0"
+        );
+    }
+
+    #[test]
+    fn a_core_module_without_component_types_is_refused() {
+        let error = admit(EMPTY_MODULE.to_vec()).unwrap_err();
+        assert!(error.to_string().contains("without component type information"), "{error}");
+    }
+
+    #[test]
+    fn a_module_for_wasi_preview1_is_refused_naming_it() {
+        let error = admit(importing("wasi_snapshot_preview1", "proc_exit")).unwrap_err();
+        assert!(
+            matches!(&error, AdmitError::ForbiddenImports(names) if names == &["wasi_snapshot_preview1"]),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The audit: every mutation with its principal, every refusal.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::Code;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::grpc::principal;
+
+/// Methods that change nothing. What is not named here is taken for a mutation.
+const READS: [&str; 8] = ["Get", "GetOutput", "List", "Watch", "Wait", "Tail", "Preview", "Download"];
+/// Where the services of Windlass are; health and reflection are not.
+const PACKAGE: &str = "/windlass.v1.";
+
+/// Writes a line for every mutation that was asked for, and for every refusal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AuditLayer;
+
+impl<S> Layer<S> for AuditLayer {
+    type Service = Audit<S>;
+
+    fn layer(&self, inner: S) -> Audit<S> {
+        Audit { inner }
+    }
+}
+
+/// See [`AuditLayer`].
+#[derive(Debug, Clone)]
+pub(super) struct Audit<S> {
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Audit<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let line = Line::of(&request);
+        let answered = self.inner.call(request);
+        Box::pin(async move {
+            let response = answered.await?;
+            if let Some(line) = line {
+                line.write(code_of(&response));
+            }
+            Ok(response)
+        })
+    }
+}
+
+struct Line {
+    method: String,
+    principal: String,
+    is_read: bool,
+}
+
+impl Line {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        let method = request.uri().path().strip_prefix(PACKAGE)?.to_owned();
+        let is_read = method.rsplit('/').next().is_some_and(|name| READS.contains(&name));
+        let principal = principal::of_headers(request.headers()).unwrap_or_else(|_| "?".to_owned());
+        Some(Self { method, principal, is_read })
+    }
+
+    fn write(self, code: Code) {
+        let Self { method, principal, is_read } = self;
+        match (code, is_read) {
+            (Code::Ok, true) => {}
+            (Code::Ok, false) => tracing::info!(%method, %principal, "asked"),
+            (code, false) => tracing::info!(%method, %principal, ?code, "refused"),
+            (code, true) => tracing::debug!(%method, %principal, ?code, "refused"),
+        }
+    }
+}
+
+/// How a call ended, as far as its head tells: a stream that fails later logs where it fails.
+fn code_of(response: &Response<Body>) -> Code {
+    response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}

@@ -1,0 +1,133 @@
+//! Task instances, and what they leave: payloads and faults.
+
+use std::collections::BTreeMap;
+
+use windlass_core::call::Direction;
+use windlass_core::fault::Fault;
+use windlass_core::flow::Task;
+use windlass_core::id::JobId;
+use windlass_core::instance::{InstanceName, TaskInstance, TaskState};
+use windlass_core::job::Job;
+use windlass_core::payload::{JSON, Payload};
+use windlass_proto::v1;
+
+use super::time::timestamp;
+
+/// Bytes of all outputs that one answer shows. Above it there are none: `GetOutput` has them.
+const OUTPUTS_BYTES_MAX: usize = 1 << 20;
+/// Which attempt of its scope an instance is of, where there is no scope.
+const SCOPE_ATTEMPT: u32 = 1;
+
+/// Every instance in the order of the flow, then of iteration; pending ones too.
+pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
+    let bytes_of = |payload: &Option<Payload>| payload.as_ref().map_or(0, |payload| payload.bytes.len());
+    let outputs = job.instances.values().map(|i| bytes_of(&i.output) + bytes_of(&i.revert_output));
+    let shows_outputs = outputs.sum::<usize>() <= OUTPUTS_BYTES_MAX;
+    let mut by_task: BTreeMap<&str, Vec<&TaskInstance>> = BTreeMap::new();
+    for instance in job.instances.values() {
+        by_task.entry(&instance.name.task).or_default().push(instance);
+    }
+    let mut all = Vec::new();
+    for task in &job.flow.tasks {
+        match by_task.get(task.name.as_str()) {
+            Some(instances) => {
+                all.extend(instances.iter().map(|instance| to_wire(job.id(), task, instance, shows_outputs)));
+            }
+            None => all.push(pending(job.id(), task)),
+        }
+    }
+    all
+}
+
+fn pending(job: JobId, task: &Task) -> v1::TaskInstance {
+    let name = InstanceName { task: task.name.clone(), iteration: Vec::new() };
+    v1::TaskInstance {
+        plugin_digest: task.plugin.digest.to_string(),
+        action: task.action.clone(),
+        state: v1::TaskState::Pending.into(),
+        scope_attempt: SCOPE_ATTEMPT,
+        idempotency_key: name.key(job, Direction::Apply),
+        revert_idempotency_key: name.key(job, Direction::Revert),
+        name: Some(name_to_wire(&name)),
+        ..v1::TaskInstance::default()
+    }
+}
+
+fn to_wire(job: JobId, task: &Task, instance: &TaskInstance, shows_outputs: bool) -> v1::TaskInstance {
+    let output = |payload: &Option<Payload>| payload.as_ref().filter(|_| shows_outputs).map(payload_to_wire);
+    let is_reverted = match instance.state {
+        TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
+            true
+        }
+        TaskState::Pending
+        | TaskState::Applying
+        | TaskState::Backoff
+        | TaskState::InDoubt
+        | TaskState::ApplyFailed
+        | TaskState::Applied
+        | TaskState::Reverting => false,
+    };
+    v1::TaskInstance {
+        name: Some(name_to_wire(&instance.name)),
+        plugin_digest: instance.plugin.to_string(),
+        action: task.action.clone(),
+        state: state_to_wire(instance.state).into(),
+        apply_attempt: instance.attempt,
+        revert_attempt: instance.revert_attempt,
+        scope_attempt: SCOPE_ATTEMPT,
+        idempotency_key: instance.name.key(job, Direction::Apply),
+        revert_idempotency_key: instance.name.key(job, Direction::Revert),
+        output: output(&instance.output),
+        revert_output: output(&instance.revert_output),
+        apply_fault: instance.fault.as_ref().map(fault_to_wire),
+        revert_fault: instance.revert_fault.as_ref().map(fault_to_wire),
+        apply_start_time: instance.started.map(timestamp),
+        apply_end_time: instance.apply_ended.map(timestamp),
+        revert_start_time: instance.revert_started.map(timestamp),
+        revert_end_time: instance.ended.filter(|_| is_reverted).map(timestamp),
+        next_try_time: instance.next_try.map(timestamp),
+        undo_record_count: u32::try_from(instance.undo.len()).unwrap_or(u32::MAX),
+        progress: instance
+            .progress
+            .as_ref()
+            .map(|(fraction, message)| v1::Progress { fraction: *fraction, message: message.clone() }),
+    }
+}
+
+pub fn name_to_wire(name: &InstanceName) -> v1::TaskInstanceName {
+    v1::TaskInstanceName { task: name.task.clone(), iteration: name.iteration.clone() }
+}
+
+pub fn payload_to_wire(payload: &Payload) -> v1::Payload {
+    v1::Payload { media_type: payload.media_type.clone(), bytes: payload.bytes.clone() }
+}
+
+/// A part of an output.
+pub fn value_to_wire(value: &serde_json::Value) -> v1::Payload {
+    v1::Payload { media_type: JSON.to_owned(), bytes: value.to_string().into_bytes() }
+}
+
+pub fn fault_to_wire(fault: &Fault) -> v1::Fault {
+    v1::Fault {
+        class: fault.class.clone(),
+        message: fault.message.clone(),
+        causes: fault.causes.clone(),
+        detail: fault.detail.as_ref().map(payload_to_wire),
+    }
+}
+
+fn state_to_wire(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Pending => v1::TaskState::Pending,
+        TaskState::Applying => v1::TaskState::Applying,
+        TaskState::Backoff => v1::TaskState::Backoff,
+        TaskState::InDoubt => v1::TaskState::InDoubt,
+        TaskState::ApplyFailed => v1::TaskState::ApplyFailed,
+        TaskState::Applied => v1::TaskState::Applied,
+        TaskState::Reverting => v1::TaskState::Reverting,
+        TaskState::Reverted => v1::TaskState::Reverted,
+        TaskState::RevertFailed => v1::TaskState::RevertFailed,
+        TaskState::Accepted => v1::TaskState::Accepted,
+        TaskState::SkippedRevert => v1::TaskState::SkippedRevert,
+    }
+}

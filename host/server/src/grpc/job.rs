@@ -1,0 +1,304 @@
+//! JobService.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use prost::Message as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+use windlass_core::id::{JobId, OperationId, TriggerId};
+use windlass_core::permit::Kind;
+use windlass_core::problem::Problems;
+use windlass_proto::v1;
+use windlass_proto::v1::job_service_server::JobService;
+use windlass_proto::v1::submit_job_result::Outcome;
+
+use crate::engine::job::Demand;
+use crate::engine::{Engine, EngineError};
+use crate::grpc::Services;
+use crate::grpc::convert::time::{instant, millis};
+use crate::grpc::convert::{checked, demand, field, given, id, instance, job, revision, submission};
+use crate::grpc::page::{Page, fitting};
+use crate::grpc::principal::asked;
+use crate::grpc::status::{draining, refusal};
+use crate::grpc::watch::Watch;
+
+/// Submissions of one batch that are under way at once: their commits share transactions.
+const BATCH_CONCURRENCY: usize = 128;
+/// How long a wait takes where the client says nothing.
+const WAIT_DEFAULT: Duration = Duration::from_secs(60);
+/// Bytes of all outputs in one answer; the largest single one is well below it.
+const OUTPUTS_BYTES_MAX: usize = 3 << 20;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct JobPlane {
+    engine: Arc<Engine>,
+    draining: CancellationToken,
+}
+
+impl JobPlane {
+    pub fn new(services: &Services) -> Self {
+        Self { engine: services.engine.clone(), draining: services.draining.clone() }
+    }
+
+    async fn submit_one(
+        &self,
+        principal: String,
+        request: v1::SubmitJobRequest,
+    ) -> Result<v1::SubmitJobResponse, Status> {
+        let locate = field::of_job(request.job.as_ref().and_then(|wanted| wanted.work.as_ref()));
+        let dry_run = request.dry_run;
+        let submission = submission::submission(request, principal)?;
+        if dry_run {
+            let tried = self.engine.try_submit(&submission).await.map_err(locate)?;
+            return Ok(v1::SubmitJobResponse { job: Some(job::tried(&tried)), known: false });
+        }
+        let submitted = self.engine.submit(submission).await.map_err(locate)?;
+        Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&submitted.job)), known: submitted.known })
+    }
+
+    /// One thing that is asked of a job.
+    async fn demand(
+        &self,
+        principal: &str,
+        (reference, etag): (&str, &str),
+        demands: &[Demand],
+        reason: &str,
+    ) -> Result<Response<v1::Job>, Status> {
+        let (id, seen) = (id("job", reference)?, revision("etag", etag)?);
+        let changed = self.engine.demand(id, principal, demands, reason, seen).await?;
+        Ok(Response::new(job::to_wire(&changed)))
+    }
+
+    /// The last instance of the task is the one that is meant.
+    async fn check_iteration(
+        &self,
+        principal: &str,
+        request: &v1::ResolveJobRequest,
+    ) -> Result<(), EngineError> {
+        let Some(named) = request.task.as_ref().filter(|name| !name.iteration.is_empty()) else {
+            return Ok(());
+        };
+        let found = self.engine.job(id("job", &request.job)?, principal).await?;
+        if found.current(&named.task).is_some_and(|instance| instance.name.iteration == named.iteration) {
+            return Ok(());
+        }
+        let message = format!(
+            "{:?} is not the last iteration of task {:?}: only that can be resolved",
+            named.iteration, named.task
+        );
+        Err(EngineError::precondition(format!("job {}", request.job), message))
+    }
+
+    async fn filter(
+        &self,
+        principal: &str,
+        request: &v1::ListJobsRequest,
+    ) -> Result<crate::engine::JobFilter, EngineError> {
+        let mut filter = job::filter(request)?;
+        filter.owner =
+            self.engine.list_owner(principal, Kind::Job, given(&request.owner), request.all_owners)?;
+        // What was deleted is still found by its id.
+        filter.operation = match (request.operation.as_str(), request.operation.parse::<OperationId>()) {
+            ("", _) => None,
+            (_, Ok(id)) => Some(id),
+            (name, Err(_)) => Some(self.engine.operation(name).await?.id),
+        };
+        filter.trigger = match (request.trigger.as_str(), request.trigger.parse::<TriggerId>()) {
+            ("", _) => None,
+            (_, Ok(id)) => Some(id),
+            (name, Err(_)) => Some(self.engine.trigger(name).await?.id),
+        };
+        Ok(filter)
+    }
+}
+
+#[tonic::async_trait]
+impl JobService for JobPlane {
+    type WatchStream = ReceiverStream<Result<v1::WatchJobResponse, Status>>;
+
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitJobRequest>,
+    ) -> Result<Response<v1::SubmitJobResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        Ok(Response::new(self.submit_one(principal, request).await?))
+    }
+
+    async fn submit_batch(
+        &self,
+        request: Request<v1::SubmitJobBatchRequest>,
+    ) -> Result<Response<v1::SubmitJobBatchResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let (count, max) = (request.requests.len(), self.engine.limits.batch_jobs_max);
+        if count == 0 || count > max {
+            Err(EngineError::invalid("requests", format!("are {count}: give 1 to {max}")))?;
+        }
+        let submitted = request.requests.into_iter().map(|request| {
+            let (plane, principal) = (self.clone(), principal.clone());
+            async move {
+                let outcome = match plane.submit_one(principal, request).await {
+                    Ok(submitted) => Outcome::Submitted(submitted),
+                    Err(status) => Outcome::Refused(refusal(&status)),
+                };
+                v1::SubmitJobResult { outcome: Some(outcome) }
+            }
+        });
+        let results = futures::stream::iter(submitted).buffered(BATCH_CONCURRENCY).collect().await;
+        Ok(Response::new(v1::SubmitJobBatchResponse { results }))
+    }
+
+    async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let found = self.engine.job(id("job", &request.job)?, &principal).await?;
+        let tasks = instance::all_to_wire(&found);
+        Ok(Response::new(v1::GetJobResponse { job: Some(job::to_wire(&found)), tasks }))
+    }
+
+    async fn get_output(
+        &self,
+        request: Request<v1::GetJobOutputRequest>,
+    ) -> Result<Response<v1::GetJobOutputResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let found = self.engine.job(id("job", &request.job)?, &principal).await?;
+        let outputs = match request.name.as_str() {
+            "" => found.outputs(),
+            name => [(name.to_owned(), found.output(name).map_err(EngineError::from)?)].into(),
+        };
+        let outputs = outputs.iter().map(|(name, value)| (name.clone(), instance::value_to_wire(value)));
+        let answer = v1::GetJobOutputResponse { outputs: outputs.collect() };
+        if answer.encoded_len() > OUTPUTS_BYTES_MAX {
+            let message = format!(
+                "the outputs are more than {OUTPUTS_BYTES_MAX} bytes together: ask for one by its name"
+            );
+            Err(EngineError::precondition(format!("job {}", request.job), message))?;
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListJobsRequest>,
+    ) -> Result<Response<v1::ListJobsResponse>, Status> {
+        let (principal, mut request) = asked(request)?;
+        let (size, token) = (std::mem::take(&mut request.page_size), std::mem::take(&mut request.page_token));
+        let page = Page::asked(&request, &principal, size, &token)?;
+        let after = page.after(|place| Uuid::from_slice(place).ok().map(JobId))?;
+        let filter = self.filter(&principal, &request).await?;
+        let found = self.engine.jobs(&filter, after, page.size).await?;
+        let mut jobs: Vec<_> = found.jobs.iter().map(|(spec, status)| job::listed(spec, status)).collect();
+        let fits = fitting(&jobs);
+        let next =
+            if fits < jobs.len() { found.jobs.get(fits - 1).map(|(spec, _)| spec.id) } else { found.next };
+        jobs.truncate(fits);
+        let next_page_token = next.map(|id| page.token(id.0.as_bytes())).unwrap_or_default();
+        Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
+    }
+
+    async fn update(&self, request: Request<v1::UpdateJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        let demands = demand::update(&request, self.engine.now())?;
+        self.demand(&principal, (&request.job, &request.etag), &demands, "").await
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        let cancel = demand::cancel(request.mode)?;
+        self.demand(&principal, (&request.job, &request.etag), &[cancel], &request.reason).await
+    }
+
+    async fn suspend(&self, request: Request<v1::SuspendJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        self.demand(&principal, (&request.job, &request.etag), &[Demand::Suspend], "").await
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        self.demand(&principal, (&request.job, &request.etag), &[Demand::Resume], "").await
+    }
+
+    async fn retry(&self, request: Request<v1::RetryJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        self.demand(&principal, (&request.job, &request.etag), &[Demand::Retry], &request.reason).await
+    }
+
+    async fn revert(
+        &self,
+        request: Request<v1::RevertJobRequest>,
+    ) -> Result<Response<v1::RevertJobResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let (found, names) = self.engine.preview_revert(id("job", &request.job)?, &principal).await?;
+        let to_revert = names.iter().map(instance::name_to_wire).collect();
+        let job = match request.dry_run {
+            true => job::to_wire(&found),
+            false => {
+                let target = (request.job.as_str(), request.etag.as_str());
+                self.demand(&principal, target, &[Demand::Revert], &request.reason).await?.into_inner()
+            }
+        };
+        Ok(Response::new(v1::RevertJobResponse { job: Some(job), to_revert }))
+    }
+
+    async fn rerun(&self, request: Request<v1::RerunJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        let mut problems = Problems::default();
+        let execute_at = instant(&mut problems, "execute_time", request.execute_time.as_ref());
+        let execute_at = checked(problems, execute_at)?;
+        let (id, request_id) = (id("job", &request.job)?, given(&request.request_id));
+        let submitted = self.engine.rerun(id, &principal, request_id, execute_at).await?;
+        Ok(Response::new(job::to_wire(&submitted.job)))
+    }
+
+    async fn resolve(&self, request: Request<v1::ResolveJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        let resolve = demand::resolve(request.task.as_ref(), request.resolution)?;
+        self.check_iteration(&principal, &request).await?;
+        self.demand(&principal, (&request.job, &request.etag), &[resolve], &request.reason).await
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        self.demand(&principal, (&request.job, &request.etag), &[Demand::Release], "").await
+    }
+
+    async fn purge(
+        &self,
+        request: Request<v1::PurgeJobRequest>,
+    ) -> Result<Response<v1::PurgeJobResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let (id, seen) = (id("job", &request.job)?, revision("etag", &request.etag)?);
+        self.engine.purge(id, &principal, seen).await?;
+        Ok(Response::new(v1::PurgeJobResponse {}))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchJobRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (principal, request) = asked(request)?;
+        let id = id("job", &request.job)?;
+        let told = Watch::begin(&self.engine, &self.draining, id, &principal, request.from_sequence).await?;
+        Ok(Response::new(ReceiverStream::new(told)))
+    }
+
+    async fn wait(
+        &self,
+        request: Request<v1::WaitJobRequest>,
+    ) -> Result<Response<v1::WaitJobResponse>, Status> {
+        let (principal, request) = asked(request)?;
+        let mut problems = Problems::default();
+        let timeout = millis(&mut problems, "timeout", request.timeout.as_ref());
+        let timeout = checked(problems, timeout)?.map_or(WAIT_DEFAULT, Duration::from_millis);
+        let id = id("job", &request.job)?;
+        let found = tokio::select! {
+            found = self.engine.wait(id, &principal, timeout) => found?,
+            () = self.draining.cancelled() => Err(draining("wait again when it is back"))?,
+        };
+        let done = found.status.state.is_ended();
+        Ok(Response::new(v1::WaitJobResponse { done, job: Some(job::to_wire(&found)) }))
+    }
+}

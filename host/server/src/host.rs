@@ -1,0 +1,175 @@
+//! The host: one running process of Windlass, put together and taken apart.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use windlass_core::id::HostId;
+use windlass_core::permit::Policy;
+
+use crate::clock::Clock;
+use crate::dispatcher::Dispatcher;
+use crate::engine::access::GrantRule;
+use crate::engine::{Engine, EngineError, Limits, Parts};
+use crate::executors::Executors;
+use crate::grpc;
+use crate::registry::Registry;
+use crate::runner::Runner;
+use crate::store::{HostState, Store};
+
+/// Version of the program, as hosts tell it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a host is made of. Tests give their own clock, store and executors.
+pub struct HostParts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub executors: Arc<dyn Executors>,
+    pub grant_rule: GrantRule,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub name: String,
+    /// How many jobs run at once.
+    pub slots: usize,
+    /// Threads that run guests.
+    pub guest_threads: usize,
+    /// How long running calls may go on when the host stops.
+    pub drain_timeout: Duration,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the threads that run plugins could not be started")]
+    Threads(#[source] std::io::Error),
+    #[error("the store does not answer")]
+    Store(#[source] EngineError),
+    #[error("the listening socket is not usable")]
+    Socket(#[source] std::io::Error),
+    #[error("the gRPC plane could not be built: {0}")]
+    Plane(String),
+}
+
+/// A host that serves.
+pub struct Host {
+    pub engine: Arc<Engine>,
+    pub address: SocketAddr,
+    dispatcher: Arc<Dispatcher>,
+    stopping: CancellationToken,
+    aborting: CancellationToken,
+    closing: CancellationToken,
+    drain_timeout: Duration,
+    dispatching: JoinHandle<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    guests: Option<tokio::runtime::Runtime>,
+}
+
+impl Host {
+    /// Takes over what its predecessor left, and serves on `listener`. When it returns, it is ready.
+    pub async fn start(parts: HostParts, listener: TcpListener) -> Result<Self, StartError> {
+        let address = listener.local_addr().map_err(StartError::Socket)?;
+        let guests = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(parts.guest_threads.max(1))
+            .thread_name("windlass-guest")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        let engine = Arc::new(Engine::new(Parts {
+            store: parts.store,
+            clock: parts.clock,
+            policy: parts.policy,
+            limits: parts.limits,
+            grant_rule: parts.grant_rule,
+            host: HostId(Uuid::now_v7()),
+        }));
+        let lost = engine.succeed_predecessors(&parts.name, VERSION).await.map_err(StartError::Store)?;
+        if lost > 0 {
+            tracing::info!(jobs = lost, "took over the jobs of a host that is gone");
+        }
+        let (stopping, aborting, closing) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let registry = Arc::new(Registry::new(engine.clone(), parts.executors));
+        let runner = Runner::new(
+            engine.clone(),
+            registry.clone(),
+            guests.handle().clone(),
+            stopping.clone(),
+            aborting.clone(),
+        );
+        let dispatcher =
+            Arc::new(Dispatcher::new(engine.clone(), Arc::new(runner), parts.slots.max(1), stopping.clone()));
+        let services = grpc::Services {
+            engine: engine.clone(),
+            registry,
+            dispatcher: dispatcher.clone(),
+            draining: stopping.clone(),
+        };
+        let plane = grpc::Plane::new(services).map_err(|error| StartError::Plane(error.to_string()))?;
+        let serving = tokio::spawn(plane.serve(listener, closing.clone()));
+        let dispatching = tokio::spawn({
+            let dispatcher = dispatcher.clone();
+            async move { dispatcher.run().await }
+        });
+        Ok(Self {
+            engine,
+            address,
+            dispatcher,
+            stopping,
+            aborting,
+            closing,
+            drain_timeout: parts.drain_timeout,
+            dispatching,
+            serving,
+            guests: Some(guests),
+        })
+    }
+
+    /// Lets running calls finish within the bound, gives every claim back, and stops. What was cut short is in
+    /// doubt, as after a crash, and is told so to the plugin.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        if let Err(error) = self.engine.set_host_state(HostState::Draining).await {
+            tracing::warn!(%error, "the store does not know that this host drains");
+        }
+        if let Err(error) = (&mut self.dispatching).await {
+            tracing::error!(%error, "the dispatcher failed");
+        }
+        if tokio::time::timeout(self.drain_timeout, self.dispatcher.finished()).await.is_err() {
+            tracing::warn!("calls are cut short: the drain timeout is over");
+            self.aborting.cancel();
+            self.dispatcher.finished().await;
+        }
+        if let Err(error) = self.engine.set_host_state(HostState::Gone).await {
+            tracing::warn!(%error, "the store does not know that this host is gone");
+        }
+        self.closing.cancel();
+        match (&mut self.serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the gRPC plane failed"),
+            Err(error) => tracing::error!(%error, "the gRPC plane failed"),
+        }
+        self.shut_guests();
+    }
+
+    fn shut_guests(&mut self) {
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A host that is dropped rather than stopped is one that crashed: tests do so.
+        self.stopping.cancel();
+        self.aborting.cancel();
+        self.closing.cancel();
+        self.dispatching.abort();
+        self.serving.abort();
+        self.shut_guests();
+    }
+}

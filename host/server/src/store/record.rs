@@ -1,0 +1,85 @@
+//! Records: the stored things that are not jobs.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use windlass_core::id::{Digest, HostId, OperationId, TriggerId};
+use windlass_core::operation::Operation;
+use windlass_core::plugin::Plugin;
+use windlass_core::trigger::Trigger;
+
+/// One stored thing. Each carries a generation that rises with every change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    Plugin(Plugin),
+    Trigger(Trigger),
+    Operation(Operation),
+    Host(HostRecord),
+}
+
+/// Which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordKey {
+    Plugin(Digest),
+    Trigger(TriggerId),
+    Operation(OperationId),
+    Host(HostId),
+}
+
+/// What sort of thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    Plugin,
+    Trigger,
+    Operation,
+    Host,
+}
+
+/// One running process of Windlass, or one that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    pub id: HostId,
+    pub name: String,
+    pub version: String,
+    pub state: HostState,
+    pub started: DateTime<Utc>,
+    pub generation: u64,
+}
+
+/// Where a host is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    Live,
+    /// Lost: its successor found its claims.
+    Dead,
+    Draining,
+    Gone,
+}
+
+impl Record {
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Self::Plugin(plugin) => RecordKey::Plugin(plugin.digest),
+            Self::Trigger(trigger) => RecordKey::Trigger(trigger.id),
+            Self::Operation(operation) => RecordKey::Operation(operation.id),
+            Self::Host(host) => RecordKey::Host(host.id),
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        match self {
+            Self::Plugin(plugin) => plugin.generation,
+            Self::Trigger(trigger) => trigger.generation,
+            Self::Operation(operation) => operation.generation,
+            Self::Host(host) => host.generation,
+        }
+    }
+
+    /// When it wants to be looked at without anybody asking: triggers, at their next occurrence.
+    pub fn alarm(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Trigger(trigger) => trigger.alarm(),
+            Self::Plugin(_) | Self::Operation(_) | Self::Host(_) => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading jobs: one, many, those on the board, those that hosts have, what is due.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use windlass_core::flow::Flow;
+use windlass_core::id::{HostId, JobId};
+use windlass_core::instance::{InstanceName, TaskInstance};
+use windlass_core::job::{Job, JobSpec, JobStatus};
+
+use super::codec::{self, corrupt};
+use super::key;
+use super::settings::LISTED_JOBS_MAX;
+use super::snapshot::Snapshot;
+use super::table::Table;
+use crate::store::{Due, JobFilter, JobPage, StoreFailure};
+
+pub(super) fn job(snapshot: &Snapshot, id: JobId) -> Result<Option<Job>, StoreFailure> {
+    let row = key::job(id);
+    let Some(status) = snapshot.row::<JobStatus>(Table::Status, &row)? else { return Ok(None) };
+    let spec = spec(snapshot, id)?;
+    let flow: Option<Flow> = snapshot.row(Table::Flow, &spec.flow.0)?;
+    let missing = || corrupt(Table::Flow, &spec.flow.0, format_args!("it is missing, and job {id} needs it"));
+    let flow = Arc::new(flow.ok_or_else(missing)?);
+    let mut instances = std::collections::BTreeMap::new();
+    snapshot.scan_prefix(Table::Instance, &row, |key, value| {
+        let instance: TaskInstance = codec::decode(Table::Instance, key, value)?;
+        instances.insert(instance.name.clone(), instance);
+        Ok(true)
+    })?;
+    Ok(Some(Job { spec: Arc::new(spec), flow, status, instances }))
+}
+
+fn spec(snapshot: &Snapshot, id: JobId) -> Result<JobSpec, StoreFailure> {
+    let row = key::job(id);
+    let spec = snapshot.row(Table::Spec, &row)?;
+    spec.ok_or_else(|| {
+        corrupt(Table::Spec, &row, format_args!("it is missing, and the job's status is there"))
+    })
+}
+
+pub(super) fn jobs(
+    snapshot: &Snapshot,
+    filter: &JobFilter,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<JobPage, StoreFailure> {
+    let after = after.map(key::job);
+    let upper = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut page = JobPage::default();
+    let mut last = None;
+    let mut looked_at = 0;
+    let mut is_more = false;
+    snapshot.scan_back(Table::Status, (Bound::Unbounded, upper), |key, value| {
+        if page.jobs.len() >= limit || looked_at >= LISTED_JOBS_MAX {
+            is_more = true;
+            return Ok(false);
+        }
+        looked_at += 1;
+        let id = key::job_at(key, 0).ok_or_else(|| short(Table::Status, key))?;
+        last = Some(id);
+        let status: JobStatus = codec::decode(Table::Status, key, value)?;
+        // Most rows of a sparse list fall here, before their spec is read.
+        if !filter.states.is_empty() && !filter.states.contains(&status.state) {
+            return Ok(true);
+        }
+        let spec = spec(snapshot, id)?;
+        if filter.matches(&spec, &status) {
+            page.jobs.push((Arc::new(spec), status));
+        }
+        Ok(true)
+    })?;
+    page.next = last.filter(|_| is_more);
+    Ok(page)
+}
+
+pub(super) fn board(snapshot: &Snapshot, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+    let mut jobs = Vec::new();
+    snapshot.scan_prefix(Table::Board, &[], |key, _| {
+        if jobs.len() >= limit {
+            return Ok(false);
+        }
+        jobs.push(key::job_at(key, key::BOARD_JOB_AT).ok_or_else(|| short(Table::Board, key))?);
+        Ok(true)
+    })?;
+    Ok(jobs)
+}
+
+pub(super) fn claims(snapshot: &Snapshot) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
+    let mut claims = Vec::new();
+    snapshot.scan_prefix(Table::Claim, &[], |key, _| {
+        claims.push(key::claim_parts(key).ok_or_else(|| short(Table::Claim, key))?);
+        Ok(true)
+    })?;
+    Ok(claims)
+}
+
+pub(super) fn due(snapshot: &Snapshot, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
+    let end = key::due_after(now);
+    let mut due = Vec::new();
+    snapshot.scan(Table::Due, (Bound::Unbounded, Bound::Excluded(&end)), |key, _| {
+        if due.len() >= limit {
+            return Ok(false);
+        }
+        due.push(key::due_parts(key).ok_or_else(|| short(Table::Due, key))?);
+        Ok(true)
+    })?;
+    Ok(due)
+}
+
+pub(super) fn next_due(snapshot: &Snapshot) -> Result<Option<DateTime<Utc>>, StoreFailure> {
+    let mut next = None;
+    snapshot.scan_prefix(Table::Due, &[], |key, _| {
+        next = Some(key::due_parts(key).ok_or_else(|| short(Table::Due, key))?.at);
+        Ok(false)
+    })?;
+    Ok(next)
+}
+
+pub(super) fn note(
+    snapshot: &Snapshot,
+    id: JobId,
+    task: &InstanceName,
+    name: &str,
+) -> Result<Option<Vec<u8>>, StoreFailure> {
+    snapshot.get(Table::Note, &key::note(id, task, name))
+}
+
+fn short(table: Table, key: &[u8]) -> StoreFailure {
+    corrupt(table, key, format_args!("the key is not one of this table"))
+}

@@ -1,0 +1,279 @@
+//! The store on redb: an embedded, transactional file of one process.
+//!
+//! One thread writes (see `owner`): commits queue for it and share its transactions. Reads are short snapshots on
+//! blocking threads. Invariants: one process has the file; what was acknowledged is on the disk; a read sees what
+//! was acknowledged before it began.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use tokio::sync::{mpsc, oneshot};
+use windlass_core::entry::Entry;
+use windlass_core::id::{Digest, HostId, JobId};
+use windlass_core::instance::InstanceName;
+use windlass_core::job::Job;
+
+use self::blob::BlobChange;
+use self::handle::Handle;
+use self::open::Opener;
+use self::owner::{Command, Owner, Work, WorkChange};
+use self::reserve::ReserveFile;
+use self::settings::QUEUE_MAX;
+use self::snapshot::Snapshot;
+use crate::store::{
+    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    StoreFailure, UniqueKey, Unit,
+};
+
+mod apply;
+mod batch;
+mod blob;
+mod codec;
+mod handle;
+mod job;
+mod key;
+mod logbook;
+mod open;
+mod owner;
+mod record;
+mod reserve;
+mod settings;
+mod snapshot;
+mod stored;
+mod table;
+mod trouble;
+
+pub use open::OpenError;
+pub use reserve::Reserve;
+pub use settings::RedbSettings;
+use settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
+
+/// The store on redb. Dropping it finishes what was asked for and closes the file.
+pub struct RedbStore {
+    handle: Arc<Handle>,
+    /// None only while it is dropped.
+    commands: Option<mpsc::Sender<Command>>,
+    owner: Option<JoinHandle<()>>,
+}
+
+impl RedbStore {
+    /// Opens the store, or creates it. After a crash the file is verified and repaired first.
+    pub fn open(settings: RedbSettings) -> Result<Self, OpenError> {
+        let reserve = ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes);
+        let opener = Opener::of_file(&settings.path, settings.cache_bytes, settings.quick_repair_from_bytes)?;
+        Self::start(opener, Some(Box::new(reserve)))
+    }
+
+    /// A store that is gone with the process.
+    pub fn open_in_memory() -> Result<Self, OpenError> {
+        let memory: Arc<dyn StorageBackend> = Arc::new(InMemoryBackend::new());
+        Self::open_with_backend(move || Ok(Arc::clone(&memory)), None)
+    }
+
+    /// A store on any storage, such as one that fails. `make` is called each time the database is opened.
+    pub fn open_with_backend(
+        make: impl Fn() -> io::Result<Arc<dyn StorageBackend>> + Send + Sync + 'static,
+        reserve: Option<Box<dyn Reserve>>,
+    ) -> Result<Self, OpenError> {
+        let opener =
+            Opener::new(PathBuf::from("(in memory)"), Box::new(make), CACHE_BYTES, QUICK_REPAIR_FROM_BYTES);
+        Self::start(opener, reserve)
+    }
+
+    fn start(opener: Opener, reserve: Option<Box<dyn Reserve>>) -> Result<Self, OpenError> {
+        let (database, seen) = match opener.open() {
+            Ok(open) => open,
+            Err(closed) => return Err(opener.explain(closed)),
+        };
+        // What is left of uploads stays until there is room to remove it.
+        if let Err(failure) = open::sweep(&database) {
+            tracing::warn!(%failure, "the remains of interrupted uploads were not removed");
+        }
+        let is_full = reserve.as_ref().and_then(|reserve| reserve.refill().err());
+        if let Some(error) = &is_full {
+            tracing::warn!(%error, "no room for the reserve: the store takes only what ends or removes things");
+        }
+        let path = opener.path.clone();
+        let handle = Arc::new(Handle::new(opener, database, seen));
+        let (commands, receiver) = mpsc::channel(QUEUE_MAX);
+        let full = is_full.map(|_| std::time::Instant::now());
+        let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full };
+        let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
+        let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
+        Ok(Self { handle, commands: Some(commands), owner: Some(owner) })
+    }
+
+    async fn write(&self, change: WorkChange) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || StoreFailure::Down("it was closed".to_owned());
+        let commands = self.commands.as_ref().ok_or_else(stopped)?;
+        commands.send(Command::Write(Work { change, answer })).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    async fn write_blob(&self, change: BlobChange) -> Result<(), StoreFailure> {
+        self.write(WorkChange::Blob(change)).await.map_err(|error| match error {
+            CommitError::Storage(failure) => failure,
+            other => StoreFailure::Down(other.to_string()),
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Snapshot) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
+        let opening = self.handle.opening();
+        let handle = Arc::clone(&self.handle);
+        let read = tokio::task::spawn_blocking(move || {
+            let result = handle.read(call);
+            let is_failing = result.is_err() && handle.trouble().is_some();
+            (result, is_failing)
+        });
+        match read.await {
+            Ok((result, is_failing)) => {
+                if is_failing && let Some(commands) = &self.commands {
+                    // Where the queue is full, what is in it finds out by itself.
+                    drop(commands.try_send(Command::Reopen(opening)));
+                }
+                result
+            }
+            Err(error) if error.is_panic() => {
+                Err(StoreFailure::Corrupt("a page contradicts another".to_owned()))
+            }
+            Err(_) => Err(StoreFailure::Down("the program stops".to_owned())),
+        }
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(owner) = self.owner.take()
+            && owner.join().is_err()
+        {
+            tracing::error!("the store's thread panicked; the next start repairs the store");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
+        self.write(WorkChange::Unit(unit)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {
+        self.read(move |snapshot| job::job(snapshot, id)).await
+    }
+
+    async fn jobs(
+        &self,
+        filter: &JobFilter,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<JobPage, StoreFailure> {
+        let filter = filter.clone();
+        self.read(move |snapshot| job::jobs(snapshot, &filter, after, limit)).await
+    }
+
+    async fn board(&self, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        self.read(move |snapshot| job::board(snapshot, limit)).await
+    }
+
+    async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
+        self.read(job::claims).await
+    }
+
+    async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
+        self.read(move |snapshot| job::due(snapshot, now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreFailure> {
+        self.read(job::next_due).await
+    }
+
+    async fn entries(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<Entry>, StoreFailure> {
+        self.read(move |snapshot| logbook::entries(snapshot, job, after, limit)).await
+    }
+
+    async fn tail(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<(JobId, Entry)>, Cursor), StoreFailure> {
+        self.read(move |snapshot| logbook::tail(snapshot, cursor, limit)).await
+    }
+
+    async fn tail_end(&self) -> Result<Cursor, StoreFailure> {
+        self.read(logbook::tail_end).await
+    }
+
+    async fn record(&self, key: RecordKey) -> Result<Option<Record>, StoreFailure> {
+        self.read(move |snapshot| record::record(snapshot, &key)).await
+    }
+
+    async fn records(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreFailure> {
+        self.read(move |snapshot| record::records(snapshot, kind, after.as_ref(), limit)).await
+    }
+
+    async fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
+        let key = key.clone();
+        self.read(move |snapshot| record::holder(snapshot, &key)).await
+    }
+
+    async fn note(
+        &self,
+        job: JobId,
+        task: &InstanceName,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, StoreFailure> {
+        let (task, name) = (task.clone(), name.to_owned());
+        self.read(move |snapshot| job::note(snapshot, job, &task, &name)).await
+    }
+
+    async fn references(&self, plugin: Digest, limit: usize) -> Result<Vec<Reference>, StoreFailure> {
+        self.read(move |snapshot| record::references(snapshot, plugin, limit)).await
+    }
+
+    async fn put_blob(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), StoreFailure> {
+        let bytes = Arc::new(bytes);
+        let checked = Arc::clone(&bytes);
+        let is_stored = self.read(move |snapshot| {
+            if Digest::of(&checked) != digest {
+                return Err(StoreFailure::Corrupt(format!("the bytes to be stored are not blob {digest}")));
+            }
+            blob::is_stored(snapshot, digest)
+        });
+        if is_stored.await? {
+            return Ok(());
+        }
+        let (chunks, head) = blob::parts(&bytes)?;
+        for (number, chunk) in chunks {
+            // One after the other: other commits go between them.
+            self.write_blob(BlobChange::Chunk { digest, number, bytes: chunk.to_vec() }).await?;
+        }
+        self.write_blob(BlobChange::Head { digest, head }).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreFailure> {
+        self.read(move |snapshot| blob::read(snapshot, digest)).await
+    }
+
+    async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
+        while !self.read(move |snapshot| blob::is_gone(snapshot, digest)).await? {
+            self.write_blob(BlobChange::Remove { digest }).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! Opening: what a store is made of, and why it cannot be opened.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
+
+use super::batch::Batch;
+use super::blob;
+use super::key;
+use super::snapshot::Snapshot;
+use super::table::Table;
+use super::trouble::{
+    Seen, Watched, commit_failure_of, failure_of, io_failure_of, table_failure_of, transaction_failure_of,
+};
+use crate::store::StoreFailure;
+
+/// The layout of tables, keys and rows that this program reads and writes.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Part of the file that one step of a rewrite holds.
+const REWRITE_BYTES: usize = 1024 * 1024;
+
+/// A page: the unit in which a rewrite leaves holes alone.
+const PAGE_BYTES: usize = 4096;
+
+/// Why a store cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store {} is in use by another process: stop that one, or choose another data directory", path.display())]
+    InUse { path: PathBuf },
+    #[error("the store {} is not writable: {reason}; let this user write there, or choose another data directory", path.display())]
+    NotWritable { path: PathBuf, reason: String },
+    #[error("the disk of the store {} is full: free some space", path.display())]
+    Full { path: PathBuf },
+    #[error("the store {} is corrupt: {reason}; restore a backup, or move the file away to begin anew", path.display())]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("the store {} has schema {found}, and this program knows {known}: run a newer windlass", path.display())]
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    #[error("the store {} cannot be opened: {reason}; check the disk", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+}
+
+/// Makes the storage anew, each time the database is opened.
+pub(super) type MakeStorage = Box<dyn Fn() -> io::Result<Arc<dyn StorageBackend>> + Send + Sync>;
+
+/// All that is needed to open the database, again and again.
+pub(super) struct Opener {
+    /// For messages.
+    pub path: PathBuf,
+    pub make: MakeStorage,
+    pub cache_bytes: usize,
+    pub quick_repair_from_bytes: u64,
+    /// Held as long as the store lives, also while the database is reopened.
+    _lock: Option<File>,
+}
+
+/// Why the database did not open.
+pub(super) enum Closed {
+    Failed(StoreFailure),
+    InUse,
+    Denied(String),
+    Newer(u32),
+}
+
+impl Opener {
+    pub fn new(path: PathBuf, make: MakeStorage, cache_bytes: usize, quick_repair_from_bytes: u64) -> Self {
+        Self { path, make, cache_bytes, quick_repair_from_bytes, _lock: None }
+    }
+
+    /// A store in a file, which is locked for as long as this lives.
+    pub fn of_file(path: &Path, cache_bytes: usize, quick_repair_from_bytes: u64) -> Result<Self, OpenError> {
+        let refused = |error: &io::Error| refused(path, error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| refused(&error))?;
+        }
+        let lock = OpenOptions::new().create(true).write(true).truncate(false).open(beside(path, "lock"));
+        let lock = lock.map_err(|error| refused(&error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(refused(&error)),
+        }
+        let file = path.to_owned();
+        let make: MakeStorage = Box::new(move || {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file)?;
+            let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
+            Ok(Arc::new(backend))
+        });
+        let opener = Self::new(path.to_owned(), make, cache_bytes, quick_repair_from_bytes);
+        Ok(Self { _lock: Some(lock), ..opener })
+    }
+
+    /// Opens, verifies or repairs the database, and brings its tables into being.
+    pub fn open(&self) -> Result<(Database, Arc<Seen>), Closed> {
+        let storage = (self.make)().map_err(|error| closed(&error))?;
+        let seen = Arc::new(Seen::default());
+        let watched = Watched::new(storage, Arc::clone(&seen));
+        let len_bytes = watched.len().map_err(|error| closed(&error))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        // A big file is trusted: each of its transactions was committed in two phases.
+        builder.set_check_integrity_on_open(len_bytes > 0 && len_bytes < self.quick_repair_from_bytes);
+        // redb panics on some files that were changed by somebody else.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = builder.create_with_backend(watched).map_err(|error| not_opened(error, &seen))?;
+            prepare(&database)?;
+            Ok(database)
+        }));
+        let panicked = || StoreFailure::Corrupt("its pages contradict each other".to_owned());
+        let database = opened.unwrap_or_else(|_| Err(Closed::Failed(panicked())))?;
+        Ok((database, seen))
+    }
+
+    /// After a failed sync the system's cache may show what is not on the disk, and a later sync would not tell.
+    /// Writing every page again makes it so, or fails.
+    pub fn rewrite(&self) -> Result<(), StoreFailure> {
+        let down = |error: io::Error| io_failure_of(&error);
+        let storage = (self.make)().map_err(down)?;
+        let written = rewrite_pages(storage.as_ref());
+        let closed = storage.close();
+        written.and(closed).map_err(down)
+    }
+
+    /// What a person is told.
+    pub fn explain(&self, closed: Closed) -> OpenError {
+        let path = self.path.clone();
+        match closed {
+            Closed::InUse => OpenError::InUse { path },
+            Closed::Denied(reason) => OpenError::NotWritable { path, reason },
+            Closed::Newer(found) => OpenError::NewerSchema { path, found, known: SCHEMA_VERSION },
+            Closed::Failed(StoreFailure::Full) => OpenError::Full { path },
+            Closed::Failed(StoreFailure::Corrupt(reason)) => OpenError::Corrupt { path, reason },
+            Closed::Failed(StoreFailure::Down(reason)) => OpenError::Unreadable { path, reason },
+        }
+    }
+}
+
+/// A file beside the database, named after it.
+pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}
+
+fn rewrite_pages(storage: &dyn StorageBackend) -> io::Result<()> {
+    let len = storage.len()?;
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut offset = 0;
+    while offset < len {
+        let part = usize::try_from(len - offset).map_or(REWRITE_BYTES, |left| left.min(REWRITE_BYTES));
+        storage.read(offset, &mut buffer[..part])?;
+        for (index, page) in buffer[..part].chunks(PAGE_BYTES).enumerate() {
+            // A hole stays one. No page of a database is all zeros.
+            if page.iter().any(|byte| *byte != 0) {
+                storage.write(offset + (index * PAGE_BYTES) as u64, page)?;
+            }
+        }
+        offset += part as u64;
+    }
+    storage.sync_data()
+}
+
+fn refused(path: &Path, error: &io::Error) -> OpenError {
+    let path = path.to_owned();
+    match closed(error) {
+        Closed::Denied(reason) => OpenError::NotWritable { path, reason },
+        Closed::Failed(StoreFailure::Full) => OpenError::Full { path },
+        _ => OpenError::Unreadable { path, reason: error.to_string() },
+    }
+}
+
+fn closed(error: &io::Error) -> Closed {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::IsADirectory => Closed::Denied(error.to_string()),
+        _ => Closed::Failed(io_failure_of(error)),
+    }
+}
+
+fn not_opened(error: DatabaseError, seen: &Seen) -> Closed {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Closed::InUse,
+        DatabaseError::Storage(redb::StorageError::Io(error))
+            if error.kind() != io::ErrorKind::InvalidData =>
+        {
+            closed(&error)
+        }
+        DatabaseError::Storage(error) => {
+            Closed::Failed(seen.trouble().map_or_else(|| failure_of(error), |trouble| trouble.failure))
+        }
+        other => Closed::Failed(StoreFailure::Corrupt(other.to_string())),
+    }
+}
+
+/// Checks the schema, or makes it.
+fn prepare(database: &Database) -> Result<(), Closed> {
+    let failed = Closed::Failed;
+    let reading = database.begin_read().map_err(|error| failed(transaction_failure_of(error)))?;
+    let names = reading.list_tables().map_err(|error| failed(failure_of(error)))?;
+    let names: Vec<String> = names.map(|table| table.name().to_owned()).collect();
+    drop(reading);
+    if names.is_empty() {
+        return create(database).map_err(failed);
+    }
+    let meta = Table::Meta.name();
+    if !names.contains(&meta) {
+        return Err(failed(StoreFailure::Corrupt(
+            "it is a database, but not a store of windlass".to_owned(),
+        )));
+    }
+    let snapshot = Snapshot::of(database).map_err(failed)?;
+    let version = snapshot.get(Table::Meta, key::META_SCHEMA).map_err(failed)?;
+    let version = version.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+    match version {
+        Some(SCHEMA_VERSION) => Ok(()),
+        Some(found) => Err(Closed::Newer(found)),
+        None => Err(failed(StoreFailure::Corrupt("its schema version is missing".to_owned()))),
+    }
+}
+
+fn create(database: &Database) -> Result<(), StoreFailure> {
+    let transaction = database.begin_write().map_err(transaction_failure_of)?;
+    for table in Table::ALL {
+        let mut rows = transaction.open_table(table.definition()).map_err(table_failure_of)?;
+        if table == Table::Meta {
+            rows.insert(key::META_SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice()).map_err(failure_of)?;
+            rows.insert(key::META_BATCH, 0u64.to_be_bytes().as_slice()).map_err(failure_of)?;
+        }
+    }
+    transaction.commit().map_err(commit_failure_of)
+}
+
+/// Removes what interrupted uploads left. Only at the start: later, uploads are under way.
+pub(super) fn sweep(database: &Database) -> Result<(), StoreFailure> {
+    let snapshot = Snapshot::of(database)?;
+    let orphans = blob::orphans(&snapshot)?;
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::over(snapshot)?;
+    orphans.into_iter().for_each(|key| batch.remove(Table::BlobChunk, key));
+    write(database, batch, true)
+}
+
+/// Writes a batch in one transaction, which is on the disk when this returns.
+pub(super) fn write(database: &Database, batch: Batch, quick_repair: bool) -> Result<(), StoreFailure> {
+    let tables = batch.into_rows()?;
+    let mut transaction = database.begin_write().map_err(transaction_failure_of)?;
+    let immediate = transaction.set_durability(redb::Durability::Immediate);
+    immediate.map_err(|error| StoreFailure::Down(error.to_string()))?;
+    transaction.set_quick_repair(quick_repair);
+    for (table, rows) in Table::ALL.into_iter().zip(tables) {
+        if rows.is_empty() {
+            continue;
+        }
+        let mut stored = transaction.open_table(table.definition()).map_err(table_failure_of)?;
+        for (key, row) in rows {
+            match row {
+                Some(value) => stored.insert(key.as_slice(), value.as_slice()).map(drop),
+                None => stored.remove(key.as_slice()).map(drop),
+            }
+            .map_err(failure_of)?;
+        }
+    }
+    transaction.commit().map_err(commit_failure_of)
+}

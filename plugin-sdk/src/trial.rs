@@ -1,0 +1,229 @@
+//! Trials: calling an action in a native test, with a journal in memory instead of a host.
+//!
+//! A trial is one task instance. It keeps what a host keeps between the calls: undo records, notes, the number of
+//! the attempt and how the last one ended.
+//!
+//! ```
+//! # use windlass_plugin::{Action, Applied, Context, Evidence, Failure};
+//! # struct Greet;
+//! # impl Action for Greet {
+//! #     const NAME: &'static str = "greet";
+//! #     const DESCRIPTION: &'static str = "Greets";
+//! #     type Input = String;
+//! #     type Output = String;
+//! #     type Undo = ();
+//! #     fn apply(_: &Context<'_, ()>, name: String) -> Result<Applied<String, ()>, Failure> {
+//! #         Ok(Applied::new(format!("hello {name}")))
+//! #     }
+//! #     fn revert(
+//! #         _: &Context<'_, ()>, _: String, _: Evidence<String, ()>,
+//! #     ) -> Result<Option<serde_json::Value>, Failure> {
+//! #         Ok(None)
+//! #     }
+//! # }
+//! let mut trial = windlass_plugin::trial::Trial::<Greet>::new();
+//! let input = serde_json::json!("Ada");
+//! assert_eq!(trial.apply(&input).unwrap(), "hello Ada");
+//! trial.lose_outcome(); // the host died before it could write down that the apply had succeeded
+//! assert_eq!(trial.apply(&input).unwrap(), "hello Ada");
+//! trial.revert(&input).unwrap();
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::action::{Action, End};
+use crate::context::Prior;
+use crate::dispatch::{self, Call, Raw, RawEvidence};
+use crate::failure::{Failure, Fault};
+use crate::host::Host;
+use crate::journal::Stop;
+
+/// What a trial's calls are told of the time that is left.
+const ALIVE_MS: u64 = 60_000;
+
+/// One task instance of an action, called in a test.
+pub struct Trial<A> {
+    host: MemoryHost,
+    apply: Call,
+    revert: Call,
+    end: End<Raw>,
+    action: PhantomData<fn(A)>,
+}
+
+/// The journal of a trial.
+#[derive(Debug, Default)]
+pub struct MemoryHost {
+    undo: RefCell<Vec<Vec<u8>>>,
+    notes: RefCell<BTreeMap<String, Vec<u8>>>,
+    progress: RefCell<Vec<(f32, String)>>,
+    failures: Vec<(String, Fault)>,
+    writes_left: Cell<Option<u32>>,
+}
+
+impl<A: Action> Default for Trial<A> {
+    fn default() -> Self {
+        Trial::new()
+    }
+}
+
+impl<A: Action> Trial<A> {
+    /// Nothing has been called yet. The key is `trial`, the job fired for the Unix epoch.
+    pub fn new() -> Self {
+        let call = first_call(A::NAME);
+        let revert = Call { idempotency_key: "trial-revert".into(), ..call.clone() };
+        Trial { host: MemoryHost::default(), apply: call, revert, end: End::Interrupted, action: PhantomData }
+    }
+
+    /// Another task instance: its key, and its revert's.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.apply.idempotency_key = key.into();
+        self.revert.idempotency_key = format!("{key}-revert");
+        self
+    }
+
+    /// The nominal time of the job. Times before 1970 count as 1970.
+    #[must_use]
+    pub fn fired_for(mut self, time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).map(|since| since.as_millis());
+        let milliseconds = since.ok().and_then(|since| u64::try_from(since).ok()).unwrap_or(0);
+        self.apply.fired_for_ms = milliseconds;
+        self.revert.fired_for_ms = milliseconds;
+        self
+    }
+
+    /// The failures that a revert may ask for.
+    #[must_use]
+    pub fn with_failures(mut self, failures: Vec<(String, Fault)>) -> Self {
+        self.host.failures = failures;
+        self
+    }
+
+    /// The host stops accepting durable writes after this many: the way to end an action in its middle. Until
+    /// [`Trial::accept_writes`].
+    pub fn refuse_writes_after(&mut self, writes: u32) {
+        self.host.writes_left.set(Some(writes));
+    }
+
+    pub fn accept_writes(&mut self) {
+        self.host.writes_left.set(None);
+    }
+
+    /// One attempt of apply.
+    pub fn apply(&mut self, input: &Value) -> Result<A::Output, Failure> {
+        let applied = dispatch::apply_action::<A>(&self.host, &self.apply, raw(input));
+        self.apply.attempt += 1;
+        match applied {
+            Ok(applied) => {
+                self.host.undo.borrow_mut().extend(applied.undo);
+                self.end = End::Applied(Raw::json(applied.output.clone()));
+                Ok(serde_json::from_slice(&applied.output)?)
+            }
+            Err(failure) => {
+                self.end = End::Failed(failure.fault().clone());
+                // Once interrupted, always interrupted: the next one cannot know more.
+                if self.apply.prior != Prior::Interrupted {
+                    self.apply.prior = Prior::Failed;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The host died before it could write down how the last attempt ended.
+    pub fn lose_outcome(&mut self) {
+        self.end = End::Interrupted;
+        self.apply.prior = Prior::Interrupted;
+    }
+
+    /// One attempt of revert, with all that the attempts of apply have left as evidence.
+    pub fn revert(&mut self, input: &Value) -> Result<Option<Value>, Failure> {
+        let undo = self.host.undo.borrow().iter().cloned().map(Raw::json).collect();
+        let evidence = RawEvidence { end: self.end.clone(), undo };
+        let said = dispatch::revert_action::<A>(&self.host, &self.revert, raw(input), evidence);
+        self.revert.attempt += 1;
+        self.revert.prior = Prior::Interrupted;
+        Ok(said?.map(|said| serde_json::from_slice(&said)).transpose()?)
+    }
+
+    /// Every undo record so far, oldest first.
+    pub fn undo(&self) -> Result<Vec<A::Undo>, Failure> {
+        let records = self.host.undo.borrow();
+        Ok(records.iter().map(|record| serde_json::from_slice(record)).collect::<Result<_, _>>()?)
+    }
+
+    /// Every progress so far, oldest first.
+    pub fn progress(&self) -> Vec<(f32, String)> {
+        self.host.progress.borrow().clone()
+    }
+}
+
+fn raw(input: &Value) -> Raw {
+    Raw::json(input.to_string().into_bytes())
+}
+
+pub(crate) fn first_call(action: &str) -> Call {
+    Call {
+        job: "trial".into(),
+        task: action.into(),
+        iteration: Vec::new(),
+        action: action.into(),
+        attempt: 1,
+        scope_attempt: 1,
+        prior: Prior::None,
+        idempotency_key: "trial".into(),
+        fence: 1,
+        fired_for_ms: 0,
+        deadline_ms: u64::MAX / 2,
+        attributes: Vec::new(),
+    }
+}
+
+impl MemoryHost {
+    fn accept_write(&self) -> Result<(), Stop> {
+        match self.writes_left.get() {
+            Some(0) => Err(Stop::StoreDown),
+            Some(left) => {
+                self.writes_left.set(Some(left - 1));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host for MemoryHost {
+    fn undo_ahead(&self, undo: Vec<u8>) -> Result<(), Stop> {
+        self.accept_write()?;
+        self.undo.borrow_mut().push(undo);
+        Ok(())
+    }
+
+    fn note(&self, name: &str, value: &[u8]) -> Result<(), Stop> {
+        self.accept_write()?;
+        self.notes.borrow_mut().insert(name.into(), value.into());
+        Ok(())
+    }
+
+    fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, Stop> {
+        Ok(self.notes.borrow().get(name).cloned())
+    }
+
+    fn progress(&self, fraction: f32, message: &str) -> Result<(), Stop> {
+        self.progress.borrow_mut().push((fraction.clamp(0.0, 1.0), message.into()));
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<u64, Stop> {
+        Ok(ALIVE_MS)
+    }
+
+    fn failures(&self) -> Vec<(String, Fault)> {
+        self.failures.clone()
+    }
+}

@@ -1,0 +1,101 @@
+//! What every store must do, whatever it is made of: one suite, run on each.
+//!
+//! A case gets a bench with an empty store. Between its steps it calls `bench.step()`, where a bench may close the
+//! store and open it again: what was acknowledged must still be so.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use windlass_host::store::Store;
+
+mod blob;
+mod commit;
+pub mod fixture;
+mod history;
+mod index;
+mod job;
+mod logbook;
+mod record;
+
+type Opening = Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>>;
+type Open = Box<dyn Fn() -> Opening + Send + Sync>;
+
+/// A store under test.
+pub struct Bench {
+    store: Mutex<Option<Arc<dyn Store>>>,
+    reopen: Option<Open>,
+}
+
+impl Bench {
+    /// A store that stays open.
+    pub fn of(store: Arc<dyn Store>) -> Self {
+        Self { store: Mutex::new(Some(store)), reopen: None }
+    }
+
+    /// A store that is closed and opened again at every step.
+    pub async fn reopening(open: impl Fn() -> Opening + Send + Sync + 'static) -> Self {
+        let store = open().await;
+        Self { store: Mutex::new(Some(store)), reopen: Some(Box::new(open)) }
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(store.as_ref().expect("the store is open between steps"))
+    }
+
+    /// A point where a crash or a restart must make no difference.
+    pub async fn step(&self) {
+        let Some(open) = &self.reopen else { return };
+        drop(self.store.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let store = open().await;
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+}
+
+type Case = (&'static str, fn(Bench) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+
+macro_rules! cases {
+    ($($module:ident :: $case:ident),* $(,)?) => {
+        &[$((concat!(stringify!($module), "::", stringify!($case)), |bench| Box::pin($module::$case(bench)))),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    commit::a_refused_unit_leaves_no_trace,
+    commit::neighbours_of_a_refused_unit_are_committed,
+    commit::a_stale_sequence_is_a_conflict,
+    commit::a_job_is_born_once,
+    commit::of_many_racers_one_wins,
+    commit::a_stale_epoch_is_fenced_before_its_sequence_is_looked_at,
+    commit::a_change_sees_those_before_it_in_its_unit,
+    index::the_board_is_ordered_by_priority_then_age,
+    index::a_claimed_job_is_off_the_board_and_among_the_claims,
+    index::due_things_come_in_order_and_never_early,
+    index::a_trigger_is_due_at_its_alarm,
+    record::records_change_only_from_the_expected_generation,
+    record::records_are_paged_by_kind,
+    record::an_expectation_changes_nothing_and_refuses_the_rest,
+    record::a_unique_key_is_taken_once,
+    record::old_requests_and_events_are_forgotten_and_occurrences_are_not,
+    logbook::entries_are_paged_without_gap_or_repetition,
+    logbook::the_tail_gives_every_entry_once_and_in_order_for_each_job,
+    logbook::the_tail_survives_a_purge_within_a_transaction,
+    job::a_job_comes_back_as_it_was_stored,
+    job::a_note_needs_the_claim,
+    job::a_purged_job_leaves_nothing,
+    job::a_job_that_has_not_ended_is_not_purged,
+    job::lists_are_filtered_and_stable_while_jobs_are_added,
+    job::a_plugin_is_needed_by_jobs_and_operations,
+    blob::a_blob_comes_back_whole_or_not_at_all,
+    blob::a_blob_is_removed_and_can_be_put_again,
+    blob::an_upload_does_not_hold_up_commits,
+    history::a_replayed_logbook_is_the_stored_job,
+];
+
+/// Runs every case, each on a bench of its own. Panics at the first that fails, after naming it.
+pub async fn run_all(make: impl AsyncFn() -> Bench) {
+    for (name, case) in CASES {
+        println!("case {name}");
+        case(make().await).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! What the cases are made of: jobs, flows, hosts and times that are the same in every run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use uuid::Uuid;
+use windlass_core::call::Grants;
+use windlass_core::decide::Decision;
+use windlass_core::decide::create::{Timing, create};
+use windlass_core::decide::outcome::CallName;
+use windlass_core::entry::Actor;
+use windlass_core::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
+use windlass_core::id::{Digest, HostId, JobId, OperationId, TriggerId};
+use windlass_core::instance::TaskState;
+use windlass_core::job::{Job, JobSpec, Origin};
+use windlass_host::store::{Change, CommitError, HostRecord, HostState, Record, Store, Unit};
+
+/// Milliseconds after the beginning of 2026.
+pub fn at(ms: i64) -> DateTime<Utc> {
+    let start = DateTime::from_timestamp(1_767_225_600, 0).expect("a valid instant");
+    start + TimeDelta::milliseconds(ms)
+}
+
+/// The n-th job: ids are ordered as UUIDv7 are.
+pub fn job_id(n: u64) -> JobId {
+    JobId(Uuid::from_u128((0x0198_c0de_0000_7000_8000 << 48) | u128::from(n)))
+}
+
+pub fn host_id(n: u128) -> HostId {
+    HostId(Uuid::from_u128(0xB0_0000 + n))
+}
+
+pub fn trigger_id(n: u128) -> TriggerId {
+    TriggerId(Uuid::from_u128(0x7E_0000 + n))
+}
+
+pub fn operation_id(n: u128) -> OperationId {
+    OperationId(Uuid::from_u128(0x09_0000 + n))
+}
+
+pub fn plugin(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+pub fn actor() -> Actor {
+    Actor::Principal("tester".to_owned())
+}
+
+/// A flow of tasks in a row, named after their place, all of one plugin.
+pub fn flow(plugin_name: &str, tasks: usize) -> Arc<Flow> {
+    let task = |n: usize| Task {
+        name: format!("task-{n}"),
+        plugin: PluginPin {
+            digest: plugin(plugin_name),
+            name: plugin_name.to_owned(),
+            version: "1.0.0".to_owned(),
+        },
+        action: "act".to_owned(),
+        inputs: Inputs::Arguments,
+        revert_inputs: None,
+        provides: BTreeMap::new(),
+        timeout_ms: None,
+        retry: RetryPolicy { attempts_max: 3, pause_ms: 100, pause_ms_max: 1_000, ..RetryPolicy::default() },
+    };
+    Arc::new(Flow { tasks: (1..=tasks).map(task).collect(), defaults: BTreeMap::new() })
+}
+
+pub fn flow_digest(flow: &Flow) -> Digest {
+    Digest::of(&serde_json::to_vec(flow).expect("a flow is JSON"))
+}
+
+pub fn spec(n: u64, flow: &Flow) -> JobSpec {
+    let arguments = json!({"path": "/srv", "depth": 3, "ratio": 0.25, "big": u64::MAX, "list": [null, -1]});
+    JobSpec {
+        id: job_id(n),
+        owner: "owner".to_owned(),
+        principal: "tester".to_owned(),
+        job_type: "test".to_owned(),
+        labels: BTreeMap::from([(
+            "parity".to_owned(),
+            if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned(),
+        )]),
+        flow: flow_digest(flow),
+        arguments: arguments.as_object().expect("an object").clone(),
+        grants: Grants::default(),
+        timeout_ms: None,
+        origin: Origin::Submitted,
+        rerun_of: None,
+        never_revert: false,
+        // Nanoseconds: no store may round them.
+        created: at(n as i64) + TimeDelta::nanoseconds(123_457),
+    }
+}
+
+/// The n-th job, born, and the change that stores it.
+pub fn born(n: u64, timing: Timing) -> (Job, Change) {
+    born_of(n, flow("copy", 2), timing)
+}
+
+pub fn born_of(n: u64, flow: Arc<Flow>, timing: Timing) -> (Job, Change) {
+    let (job, entries) = create(Arc::new(spec(n, &flow)), flow, timing, actor());
+    let change = Change::birth(&job, entries);
+    (job, change)
+}
+
+pub fn unit(changes: Vec<Change>) -> Unit {
+    Unit { changes, ..Unit::default() }
+}
+
+/// Stores the n-th job.
+pub async fn submit(store: &dyn Store, n: u64) -> Job {
+    let (job, change) = born(n, Timing::default());
+    store.commit(unit(vec![change])).await.expect("a new job is stored");
+    job
+}
+
+/// Decides, and gives the change that stores the decision.
+pub fn decide(job: &mut Job, now: DateTime<Utc>, ask: impl FnOnce(&mut Decision<'_>)) -> Change {
+    let epoch = job.status.claim.map(|claim| claim.epoch);
+    let mut decision = Decision::new(job, now, actor());
+    ask(&mut decision);
+    let entries = decision.into_entries();
+    Change::recorded(job, entries, epoch)
+}
+
+/// Loads nothing: decides on the job in hand and commits.
+pub async fn commit(
+    store: &dyn Store,
+    job: &mut Job,
+    now: DateTime<Utc>,
+    ask: impl FnOnce(&mut Decision<'_>),
+) -> Result<(), CommitError> {
+    let change = decide(job, now, ask);
+    store.commit(unit(vec![change])).await
+}
+
+pub async fn claim(store: &dyn Store, job: &mut Job, host: HostId, now: DateTime<Utc>) {
+    let claimed =
+        commit(store, job, now, |decision| decision.claim(host).expect("a ready job can be claimed"));
+    claimed.await.expect("the claim is stored");
+}
+
+/// The call that is under way.
+pub fn call(job: &Job) -> Option<CallName> {
+    use windlass_core::call::Direction;
+    let instance = job.in_flight()?;
+    let (direction, attempt) = match instance.state {
+        TaskState::Applying => (Direction::Apply, instance.attempt),
+        _ => (Direction::Revert, instance.revert_attempt),
+    };
+    Some(CallName { task: instance.name.clone(), direction, attempt })
+}
+
+/// Ends a job before it starts.
+pub async fn cancel(store: &dyn Store, job: &mut Job, now: DateTime<Utc>) {
+    let mode = windlass_core::job::CancelMode::Leave;
+    let cancelled = commit(store, job, now, |decision| {
+        decision.cancel(mode, "a test".to_owned()).expect("a waiting job can be cancelled");
+    });
+    cancelled.await.expect("the end is stored");
+}
+
+pub fn host(n: u128, generation: u64) -> Record {
+    Record::Host(HostRecord {
+        id: host_id(n),
+        name: format!("host-{n}"),
+        version: "0.1.0".to_owned(),
+        state: HostState::Live,
+        started: at(0),
+        generation,
+    })
+}
+
+/// A trigger that is due at `next_due`. Built from its stored form: its fields are the core's business.
+pub fn trigger(n: u128, generation: u64, next_due: Option<DateTime<Utc>>) -> Record {
+    let stored = json!({
+        "id": trigger_id(n).0, "name": format!("trigger-{n}"), "owner": "owner",
+        "kind": {"events": {"type": "test.happened"}}, "state": "active", "generation": generation,
+        "high_water": at(0), "next_due": next_due, "window_ms": 60_000, "catch_up": "latest",
+        "created": at(0), "updated": at(0),
+    });
+    Record::Trigger(serde_json::from_value(stored).expect("a trigger"))
+}
+
+/// An operation on a flow.
+pub fn operation(n: u128, generation: u64, flow: &Flow, deleted: Option<DateTime<Utc>>) -> Record {
+    let stored = json!({
+        "id": operation_id(n).0, "name": format!("operation-{n}"), "owner": "owner", "principal": "tester",
+        "trigger": trigger_id(1).0, "flow": flow, "arguments": {}, "enabled": true, "generation": generation,
+        "created": at(0), "updated": at(0), "deleted": deleted,
+    });
+    Record::Operation(serde_json::from_value(stored).expect("an operation"))
+}

@@ -1,0 +1,127 @@
+//! Records with their generations, and keys that can be had once.
+
+use chrono::{DateTime, Utc};
+use windlass_core::flow::Flow;
+use windlass_host::store::{Change, CommitError, Conflict, Expected, RecordKey, RecordKind, UniqueKey};
+
+use super::Bench;
+use super::fixture::{at, host, host_id, job_id, operation, trigger, unit};
+
+pub(super) async fn records_change_only_from_the_expected_generation(bench: Bench) {
+    let put = |generation, expected| unit(vec![Change::Put { record: host(1, generation), expected }]);
+    let key = RecordKey::Host(host_id(1));
+    let store = bench.store();
+    let missing = store.commit(put(2, Expected::Generation(1))).await;
+    assert!(matches!(missing, Err(CommitError::Conflict(Conflict::Missing { .. }))), "{missing:?}");
+    store.commit(put(1, Expected::Absent)).await.expect("there was none");
+    let exists = store.commit(put(1, Expected::Absent)).await;
+    assert!(matches!(exists, Err(CommitError::Conflict(Conflict::Exists { .. }))), "{exists:?}");
+    store.commit(put(2, Expected::Generation(1))).await.expect("it was the first");
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    let stale = store.commit(put(3, Expected::Generation(1))).await;
+    let expected = Conflict::Generation { key, expected: 1, found: 2 };
+    assert!(matches!(&stale, Err(CommitError::Conflict(found)) if *found == expected), "{stale:?}");
+    assert_eq!(store.record(key).await.expect("readable"), Some(host(1, 2)));
+    store.commit(put(9, Expected::Any)).await.expect("whatever is there");
+    let stale = store.commit(unit(vec![Change::Remove { key, generation: 2 }])).await;
+    assert!(matches!(stale, Err(CommitError::Conflict(Conflict::Generation { .. }))), "{stale:?}");
+    store.commit(unit(vec![Change::Remove { key, generation: 9 }])).await.expect("removed");
+    drop(store);
+    bench.step().await;
+    assert_eq!(bench.store().record(key).await.expect("readable"), None);
+}
+
+pub(super) async fn records_are_paged_by_kind(bench: Bench) {
+    let flow = Flow { tasks: Vec::new(), defaults: Default::default() };
+    let mut changes = Vec::new();
+    for n in [3, 1, 2] {
+        let records = [host(n, 1), trigger(n, 1, None), operation(n, 1, &flow, None)];
+        changes.extend(records.map(|record| Change::Put { record, expected: Expected::Absent }));
+    }
+    bench.store().commit(unit(changes)).await.expect("stored");
+    bench.step().await;
+    let store = bench.store();
+    let first = store.records(RecordKind::Trigger, None, 2).await.expect("readable");
+    assert_eq!(first, vec![trigger(1, 1, None), trigger(2, 1, None)]);
+    let second = store.records(RecordKind::Trigger, Some(first[1].key()), 2).await.expect("readable");
+    assert_eq!(second, vec![trigger(3, 1, None)]);
+    let hosts = store.records(RecordKind::Host, None, 10).await.expect("readable");
+    assert_eq!(hosts, vec![host(1, 1), host(2, 1), host(3, 1)]);
+    assert_eq!(store.records(RecordKind::Operation, None, 10).await.expect("readable").len(), 3);
+    assert_eq!(store.records(RecordKind::Plugin, None, 10).await.expect("readable"), vec![]);
+}
+
+pub(super) async fn an_expectation_changes_nothing_and_refuses_the_rest(bench: Bench) {
+    let store = bench.store();
+    let put = |n, generation| Change::Put { record: host(n, generation), expected: Expected::Any };
+    store.commit(unit(vec![put(1, 4)])).await.expect("stored");
+    let expect = |generation| Change::Expect { key: RecordKey::Host(host_id(1)), generation };
+    store.commit(unit(vec![expect(4), put(2, 1)])).await.expect("it is so");
+    let refused = store.commit(unit(vec![expect(5), put(3, 1)])).await;
+    assert!(
+        matches!(refused, Err(CommitError::Conflict(Conflict::Generation { found: 4, .. }))),
+        "{refused:?}"
+    );
+    drop(store);
+    bench.step().await;
+    let hosts = bench.store().records(RecordKind::Host, None, 10).await.expect("readable");
+    assert_eq!(hosts, vec![host(1, 4), host(2, 1)]);
+}
+
+fn request(principal: &str, id: &str) -> UniqueKey {
+    UniqueKey::Request { principal: principal.to_owned(), request_id: id.to_owned() }
+}
+
+fn take(key: &UniqueKey, n: u64, taken: DateTime<Utc>) -> Change {
+    Change::Take { key: key.clone(), at: taken, job: job_id(n) }
+}
+
+pub(super) async fn a_unique_key_is_taken_once(bench: Bench) {
+    let key = request("a", "bc");
+    bench.store().commit(unit(vec![take(&key, 1, at(0))])).await.expect("it was free");
+    bench.step().await;
+    let store = bench.store();
+    let taken = store.commit(unit(vec![take(&key, 2, at(5))])).await;
+    assert!(matches!(taken, Err(CommitError::Taken { holder }) if holder == job_id(1)), "{taken:?}");
+    assert_eq!(store.holder(&key).await.expect("readable"), Some(job_id(1)));
+    // Neither a principal's end nor another kind of key passes for it.
+    let event = UniqueKey::Event { source: "a".to_owned(), id: "bc".to_owned() };
+    for (n, other) in [(3, request("ab", "c")), (4, event)] {
+        assert_eq!(store.holder(&other).await.expect("readable"), None);
+        store.commit(unit(vec![take(&other, n, at(5))])).await.expect("it was free");
+        assert_eq!(store.holder(&other).await.expect("readable"), Some(job_id(n)));
+    }
+    // Two takers in one unit: the second finds the first.
+    let twice = request("twice", "x");
+    let taken = store.commit(unit(vec![take(&twice, 5, at(6)), take(&twice, 6, at(6))])).await;
+    assert!(matches!(taken, Err(CommitError::Taken { holder }) if holder == job_id(5)), "{taken:?}");
+    assert_eq!(store.holder(&twice).await.expect("readable"), None);
+}
+
+pub(super) async fn old_requests_and_events_are_forgotten_and_occurrences_are_not(bench: Bench) {
+    let store = bench.store();
+    let event = |id: &str| UniqueKey::Event { source: "s".to_owned(), id: id.to_owned() };
+    let occurrence = UniqueKey::Occurrence { key: vec![1, 2, 3] };
+    let old = [request("p", "old"), event("old")];
+    let young = [request("p", "young"), event("young")];
+    for key in old.iter().chain([&occurrence]) {
+        store.commit(unit(vec![take(key, 1, at(1_000))])).await.expect("it was free");
+    }
+    for key in &young {
+        store.commit(unit(vec![take(key, 2, at(2_000))])).await.expect("it was free");
+    }
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    store.commit(unit(vec![Change::ExpireKeys { before: at(2_000) }])).await.expect("forgotten");
+    for key in &old {
+        assert_eq!(store.holder(key).await.expect("readable"), None, "{key:?}");
+        store.commit(unit(vec![take(key, 3, at(3_000))])).await.expect("it is free again");
+    }
+    for key in &young {
+        assert_eq!(store.holder(key).await.expect("readable"), Some(job_id(2)), "{key:?}");
+    }
+    assert_eq!(store.holder(&occurrence).await.expect("readable"), Some(job_id(1)));
+}

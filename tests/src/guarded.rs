@@ -1,0 +1,163 @@
+//! A store that asks a guard before and after everything it does: how tests kill a host at a chosen write, and how
+//! they make a store fail.
+//!
+//! Invariant: what the guard lets through is done by the real store, unchanged.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use windlass_core::entry::Entry;
+use windlass_core::id::{Digest, HostId, JobId};
+use windlass_core::instance::InstanceName;
+use windlass_core::job::Job;
+use windlass_host::store::{
+    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    StoreFailure, UniqueKey, Unit,
+};
+
+/// What the store is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    Commit { urgent: bool },
+    PutBlob,
+    RemoveBlob,
+    Read,
+}
+
+/// Decides about each operation. Two implementations: one that kills the process, one that makes errors.
+pub trait Guard: Send + Sync {
+    /// An error: the store is not asked.
+    fn before(&self, op: Op) -> Result<(), StoreFailure>;
+    /// The store did it. An error: whoever asked is not told.
+    fn after(&self, op: Op) -> Result<(), StoreFailure>;
+    /// An operation of many transactions waits for one of them.
+    fn step(&self, op: Op);
+}
+
+/// See the module.
+pub struct GuardedStore {
+    store: Arc<dyn Store>,
+    guard: Arc<dyn Guard>,
+}
+
+impl GuardedStore {
+    pub fn new(store: Arc<dyn Store>, guard: Arc<dyn Guard>) -> Self {
+        Self { store, guard }
+    }
+
+    async fn ask<T, E: From<StoreFailure>>(
+        &self,
+        op: Op,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.guard.before(op)?;
+        let mut asked = pin!(asked);
+        let done = poll_fn(|context| {
+            let polled = asked.as_mut().poll(context);
+            if polled.is_pending() {
+                self.guard.step(op);
+            }
+            polled
+        });
+        let answer = done.await?;
+        self.guard.after(op)?;
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Store for GuardedStore {
+    async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
+        self.ask(Op::Commit { urgent: unit.urgent }, self.store.commit(unit)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {
+        self.ask(Op::Read, self.store.job(id)).await
+    }
+
+    async fn jobs(
+        &self,
+        filter: &JobFilter,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<JobPage, StoreFailure> {
+        self.ask(Op::Read, self.store.jobs(filter, after, limit)).await
+    }
+
+    async fn board(&self, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        self.ask(Op::Read, self.store.board(limit)).await
+    }
+
+    async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
+        self.ask(Op::Read, self.store.claims()).await
+    }
+
+    async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
+        self.ask(Op::Read, self.store.due(now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreFailure> {
+        self.ask(Op::Read, self.store.next_due()).await
+    }
+
+    async fn entries(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<Entry>, StoreFailure> {
+        self.ask(Op::Read, self.store.entries(job, after, limit)).await
+    }
+
+    async fn tail(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<(JobId, Entry)>, Cursor), StoreFailure> {
+        self.ask(Op::Read, self.store.tail(cursor, limit)).await
+    }
+
+    async fn tail_end(&self) -> Result<Cursor, StoreFailure> {
+        self.ask(Op::Read, self.store.tail_end()).await
+    }
+
+    async fn record(&self, key: RecordKey) -> Result<Option<Record>, StoreFailure> {
+        self.ask(Op::Read, self.store.record(key)).await
+    }
+
+    async fn records(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreFailure> {
+        self.ask(Op::Read, self.store.records(kind, after, limit)).await
+    }
+
+    async fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
+        self.ask(Op::Read, self.store.holder(key)).await
+    }
+
+    async fn note(
+        &self,
+        job: JobId,
+        task: &InstanceName,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, StoreFailure> {
+        self.ask(Op::Read, self.store.note(job, task, name)).await
+    }
+
+    async fn references(&self, plugin: Digest, limit: usize) -> Result<Vec<Reference>, StoreFailure> {
+        self.ask(Op::Read, self.store.references(plugin, limit)).await
+    }
+
+    async fn put_blob(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), StoreFailure> {
+        self.ask(Op::PutBlob, self.store.put_blob(digest, bytes)).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreFailure> {
+        self.ask(Op::Read, self.store.blob(digest)).await
+    }
+
+    async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
+        self.ask(Op::RemoveBlob, self.store.remove_blob(digest)).await
+    }
+}

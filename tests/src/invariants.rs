@@ -1,0 +1,227 @@
+//! What must hold of a store whatever happened on it: checked after every end-to-end test, and usable by any suite.
+//!
+//! X01 order, X02 terminal honesty, X04 no occurrence disappears, X07 nothing half-written; and that a job's entries
+//! replayed give the job, through transitions that the design's table has.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use windlass_core::entry::{Entry, Fact};
+use windlass_core::id::JobId;
+use windlass_core::instance::{InstanceName, TaskState};
+use windlass_core::job::{Job, JobState};
+use windlass_host::store::{JobFilter, Store};
+
+use crate::ledger::LedgerLine;
+
+mod occurrence;
+mod transition;
+
+/// Rows read at once.
+const PAGE: usize = 500;
+
+/// Panics with everything that is wrong. `ledger` is what the fixtures really did, in order.
+pub async fn check(store: &dyn Store, ledger: &[LedgerLine]) {
+    let mut problems = Vec::new();
+    let jobs = jobs(store).await;
+    let mut by_job: HashMap<&str, Vec<&LedgerLine>> = HashMap::new();
+    for line in ledger {
+        by_job.entry(&line.job).or_default().push(line);
+    }
+    for job in &jobs {
+        let entries = entries(store, job.id()).await;
+        let calls = by_job.get(job.id().to_string().as_str()).cloned().unwrap_or_default();
+        let mut found = Vec::new();
+        found.extend(replay(job, &entries));
+        found.extend(transition::check(&entries));
+        found.extend(order(job, &entries));
+        found.extend(honesty(job));
+        found.extend(effects(job, &calls));
+        problems.extend(found.into_iter().map(|problem| format!("job {}: {problem}", job.id())));
+    }
+    problems.extend(claims(store, &jobs).await);
+    problems.extend(occurrence::check(store, &jobs).await);
+    assert!(problems.is_empty(), "invariants are broken:\n{}", problems.join("\n"));
+}
+
+async fn jobs(store: &dyn Store) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.jobs(&JobFilter::default(), after, PAGE).await.expect("jobs can be listed");
+        for (spec, status) in page.jobs {
+            let job =
+                store.job(spec.id).await.expect("a job can be read").expect("a listed job is there whole");
+            assert_eq!(job.status, status, "the list and the row of job {} differ", spec.id);
+            jobs.push(job);
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return jobs,
+        }
+    }
+}
+
+async fn entries(store: &dyn Store, job: JobId) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(0, |entry| entry.sequence);
+        let page = store.entries(job, after, PAGE).await.expect("entries can be read");
+        if page.is_empty() {
+            return entries;
+        }
+        entries.extend(page);
+    }
+}
+
+/// The logbook, replayed, gives the stored state.
+fn replay(job: &Job, entries: &[Entry]) -> Option<String> {
+    if let Some((index, entry)) = (1..).zip(entries).find(|(index, entry)| *index != entry.sequence) {
+        return Some(format!("entry {index} has the sequence {}", entry.sequence));
+    }
+    match Job::replay(job.spec.clone(), job.flow.clone(), entries) {
+        Ok(replayed) if replayed == *job => None,
+        Ok(replayed) => Some(format!("replayed it is\n{replayed:#?}\nand stored\n{job:#?}")),
+        Err(illegal) => Some(format!("its logbook cannot be replayed: {illegal}")),
+    }
+}
+
+/// X01: a task is applied when those before it are, and reverted when those behind it have no effects any more.
+fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
+    let place = |task: &str| job.flow.tasks.iter().position(|other| other.name == task);
+    let mut states: BTreeMap<InstanceName, TaskState> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for entry in entries {
+        let Some(name) = entry.fact.task().cloned() else { continue };
+        let Some(at) = place(&name.task) else {
+            problems
+                .push(format!("entry {} is of a task {name} that the flow does not have", entry.sequence));
+            continue;
+        };
+        match &entry.fact {
+            Fact::TaskApplying { .. } => {
+                for before in &job.flow.tasks[..at] {
+                    let is_applied = states.iter().rfind(|(other, _)| other.task == before.name);
+                    if is_applied.map(|(_, state)| *state) != Some(TaskState::Applied) {
+                        problems.push(format!("{name} is applied before {} was", before.name));
+                    }
+                }
+            }
+            Fact::TaskReverting { .. } => {
+                for (other, state) in &states {
+                    if place(&other.task).is_some_and(|behind| behind > at) && !is_out_of_the_way(*state) {
+                        problems.push(format!("{name} is reverted while {other} is {}", state.word()));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if let Some(state) = state_after(&entry.fact) {
+            states.insert(name, state);
+        }
+    }
+    problems
+}
+
+fn is_out_of_the_way(state: TaskState) -> bool {
+    matches!(state, TaskState::Pending | TaskState::Reverted | TaskState::Accepted | TaskState::SkippedRevert)
+}
+
+fn state_after(fact: &Fact) -> Option<TaskState> {
+    Some(match fact {
+        Fact::TaskApplying { .. } => TaskState::Applying,
+        Fact::TaskApplied { .. } => TaskState::Applied,
+        Fact::TaskBackoff { .. } => TaskState::Backoff,
+        Fact::TaskApplyFailed { .. } => TaskState::ApplyFailed,
+        Fact::TaskInDoubt { .. } => TaskState::InDoubt,
+        Fact::TaskReverting { .. } | Fact::TaskRevertInterrupted { .. } | Fact::TaskRevertBackoff { .. } => {
+            TaskState::Reverting
+        }
+        Fact::TaskReverted { .. } => TaskState::Reverted,
+        Fact::TaskRevertFailed { .. } => TaskState::RevertFailed,
+        Fact::TaskRevertAccepted { .. } => TaskState::Accepted,
+        Fact::TaskRevertSkipped { .. } => TaskState::SkippedRevert,
+        _ => return None,
+    })
+}
+
+/// X02, by the rows: what a terminal state promises.
+fn honesty(job: &Job) -> Vec<String> {
+    let mut problems = Vec::new();
+    let left: Vec<_> = job.instances.values().filter(|i| i.has_effects()).map(|i| i.name.clone()).collect();
+    match job.status.state {
+        JobState::Succeeded => {
+            for task in &job.flow.tasks {
+                if job.current(&task.name).map(|instance| instance.state) != Some(TaskState::Applied) {
+                    problems.push(format!("it succeeded, and {} is not applied", task.name));
+                }
+            }
+        }
+        JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded => {
+            if !left.is_empty() {
+                problems.push(format!("it is {}, and {left:?} have effects", job.status.state.word()));
+            }
+        }
+        JobState::Failed => {
+            let named: HashSet<_> = job.status.residue.iter().collect();
+            if named != left.iter().collect() {
+                problems.push(format!("its residue names {named:?}, and {left:?} have effects"));
+            }
+        }
+        _ => {}
+    }
+    let is_claimed = job.status.state.is_claimed();
+    if is_claimed != job.status.claim.is_some() {
+        problems.push(format!("it is {} with the claim {:?}", job.status.state.word(), job.status.claim));
+    }
+    problems
+}
+
+/// X02, by the ledger: no call without its intent, each under its key, and nothing that remains unnamed.
+fn effects(job: &Job, calls: &[&LedgerLine]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut seen = HashSet::new();
+    for call in calls {
+        let name = InstanceName { task: call.task.clone(), iteration: call.iteration.clone() };
+        let Some(instance) = job.instances.get(&name) else {
+            problems.push(format!("{} of {name} was made, and no intent was recorded", call.kind));
+            continue;
+        };
+        let (direction, attempts) = match call.kind.as_str() {
+            "apply" => (windlass_core::call::Direction::Apply, instance.attempt),
+            _ => (windlass_core::call::Direction::Revert, instance.revert_attempt),
+        };
+        if call.key != name.key(job.id(), direction) {
+            problems.push(format!("{} of {name} had the key {} of another call", call.kind, call.key));
+        }
+        if call.attempt == 0 || call.attempt > attempts {
+            problems.push(format!(
+                "{} {} of {name} was made, and {attempts} were meant",
+                call.kind, call.attempt
+            ));
+        }
+        if !seen.insert((call.key.clone(), call.attempt)) {
+            problems.push(format!("{} {} of {name} was made twice", call.kind, call.attempt));
+        }
+        let remains = call.kind == "apply" && instance.has_effects();
+        if remains && job.status.state == JobState::Failed && !job.status.residue.contains(&name) {
+            problems.push(format!("{name} has effects that the residue does not name"));
+        }
+        let undone = instance.state == TaskState::Reverted && instance.revert_attempt > 0;
+        let is_reverted = |line: &&&LedgerLine| {
+            line.kind == "revert" && line.task == call.task && line.iteration == call.iteration
+        };
+        if call.kind == "apply" && undone && !calls.iter().any(|line| is_reverted(&line)) {
+            problems.push(format!("{name} counts as reverted, and its revert was never called"));
+        }
+    }
+    problems
+}
+
+/// X07: no claim without its job.
+async fn claims(store: &dyn Store, jobs: &[Job]) -> Vec<String> {
+    let claims = store.claims().await.expect("claims can be listed");
+    let indexed: HashSet<_> = claims.into_iter().map(|(host, job)| (job, host)).collect();
+    let held: HashSet<_> = jobs.iter().filter_map(|job| Some((job.id(), job.status.claim?.host))).collect();
+    let differ = indexed.symmetric_difference(&held);
+    differ.map(|(job, _)| format!("job {job}: its row and the index of claims differ")).collect()
+}

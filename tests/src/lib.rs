@@ -1,0 +1,17 @@
+//! What the suites share: a host in a test, the plugins it runs, and what must hold whatever happened.
+
+pub mod clock;
+pub mod conformance;
+pub mod invariants;
+pub mod ledger;
+pub mod plugins;
+pub mod readme;
+pub mod work;
+
+pub mod harness;
+
+pub mod faulty;
+pub mod guarded;
+pub mod scripted;
+
+pub mod crash;

@@ -1,0 +1,135 @@
+//! Work as tests write it: actions of the fixtures, tasks, inputs.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use windlass_proto::v1;
+use windlass_proto::v1::input::Source;
+
+use crate::plugins::FIXTURES;
+
+/// One action of the fixtures.
+pub fn action(name: &str) -> v1::Work {
+    action_of(FIXTURES, name)
+}
+
+/// One action of a plugin.
+pub fn action_of(plugin: &str, name: &str) -> v1::Work {
+    let action = v1::Action { plugin: plugin.to_owned(), action: name.to_owned(), digest: String::new() };
+    v1::Work { kind: Some(v1::work::Kind::Action(action)) }
+}
+
+/// A linear flow.
+pub fn flow(tasks: impl IntoIterator<Item = v1::Task>) -> v1::Work {
+    flow_with_defaults(tasks, "")
+}
+
+/// A linear flow with values for arguments that a job does not give.
+pub fn flow_with_defaults(tasks: impl IntoIterator<Item = v1::Task>, defaults_json: &str) -> v1::Work {
+    let flow = v1::Flow { tasks: tasks.into_iter().collect(), defaults_json: defaults_json.to_owned() };
+    v1::Work { kind: Some(v1::work::Kind::Flow(flow)) }
+}
+
+/// A task that runs an action of the fixtures, as yet without inputs.
+pub fn task(name: &str, action: &str) -> v1::Task {
+    v1::Task {
+        name: name.to_owned(),
+        plugin: FIXTURES.to_owned(),
+        action: action.to_owned(),
+        ..v1::Task::default()
+    }
+}
+
+/// A task of the fixture `gate` that waits for the gate of its own name.
+pub fn gate(name: &str) -> v1::Task {
+    task(name, "gate").with("name", literal(name.into()))
+}
+
+/// More about a task.
+pub trait Shape {
+    fn with(self, name: &str, input: v1::Input) -> Self;
+    fn revert_with(self, name: &str, input: v1::Input) -> Self;
+    fn provides(self, name: &str, pointer: &str) -> Self;
+    fn within(self, timeout: Duration) -> Self;
+    fn retried(self, attempts_max: u32, backoff_initial: Duration) -> Self;
+}
+
+impl Shape for v1::Task {
+    fn with(mut self, name: &str, input: v1::Input) -> Self {
+        self.inputs.insert(name.to_owned(), input);
+        self
+    }
+
+    fn revert_with(mut self, name: &str, input: v1::Input) -> Self {
+        self.revert_inputs.insert(name.to_owned(), input);
+        self
+    }
+
+    fn provides(mut self, name: &str, pointer: &str) -> Self {
+        self.provides.insert(name.to_owned(), pointer.to_owned());
+        self
+    }
+
+    fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(duration(timeout));
+        self
+    }
+
+    fn retried(mut self, attempts_max: u32, backoff_initial: Duration) -> Self {
+        self.retry = Some(v1::RetryPolicy {
+            attempts_max,
+            backoff_initial: Some(duration(backoff_initial)),
+            ..v1::RetryPolicy::default()
+        });
+        self
+    }
+}
+
+pub fn literal(value: Value) -> v1::Input {
+    input(Source::LiteralJson(value.to_string()))
+}
+
+pub fn argument(name: &str) -> v1::Input {
+    input(Source::Argument(name.to_owned()))
+}
+
+/// What an earlier task gave.
+pub fn output(task: &str, pointer: &str) -> v1::Input {
+    input(Source::Output(v1::TaskOutput { task: task.to_owned(), pointer: pointer.to_owned() }))
+}
+
+/// A name, looked up.
+pub fn named(name: &str) -> v1::Input {
+    input(Source::Name(name.to_owned()))
+}
+
+fn input(source: Source) -> v1::Input {
+    v1::Input { source: Some(source) }
+}
+
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    duration.try_into().expect("tests use short durations")
+}
+
+pub fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    let nanos = i32::try_from(at.timestamp_subsec_nanos()).expect("less than a second");
+    prost_types::Timestamp { seconds: at.timestamp(), nanos }
+}
+
+/// What a timestamp of an answer says.
+pub fn instant(at: Option<&prost_types::Timestamp>) -> Option<DateTime<Utc>> {
+    let at = at?;
+    DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)
+}
+
+/// The JSON of a payload.
+pub fn json_of(payload: &v1::Payload) -> Value {
+    assert_eq!(payload.media_type, "application/json");
+    serde_json::from_slice(&payload.bytes).expect("a payload of JSON is JSON")
+}
+
+/// A name without rounds.
+pub fn instance(task: &str) -> v1::TaskInstanceName {
+    v1::TaskInstanceName { task: task.to_owned(), iteration: Vec::new() }
+}

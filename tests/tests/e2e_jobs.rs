@@ -1,0 +1,10 @@
+//! Jobs end to end: submission, time, idempotence, lists, slots, and what operators ask of them.
+
+mod e2e_jobs {
+    mod board;
+    mod cancel;
+    mod list;
+    mod submit;
+    mod suspend;
+    mod time;
+}

@@ -1,0 +1,111 @@
+//! What a store that cannot be opened says.
+
+use std::path::Path;
+
+use redb::{Database, TableDefinition};
+use windlass_host::store::{OpenError, RedbSettings, RedbStore, Store};
+use windlass_tests::conformance::fixture::submit;
+
+fn open(path: &Path) -> Result<RedbStore, OpenError> {
+    RedbStore::open(RedbSettings { reserve_bytes: 4096, ..RedbSettings::at(path) })
+}
+
+fn refusal(path: &Path) -> OpenError {
+    match open(path) {
+        Ok(_) => panic!("{} opened", path.display()),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_refused_and_opens_when_it_is_free() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("data/windlass.redb");
+    let store = open(&path).expect("opens");
+    let job = submit(&store, 1).await;
+    let refused = refusal(&path);
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+    drop(store);
+    let again = open(&path).expect("opens");
+    assert_eq!(again.job(job.id()).await.expect("readable"), Some(job));
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    std::fs::write(&path, b"a diary, not a database".repeat(1_000)).expect("written");
+    let before = std::fs::read(&path).expect("readable");
+    let refused = refusal(&path);
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+    assert!(std::fs::read(&path).expect("readable") == before);
+    let foreign = folder.path().join("foreign.redb");
+    let database = Database::create(&foreign).expect("created");
+    let transaction = database.begin_write().expect("begun");
+    drop(transaction.open_table(TableDefinition::<u64, u64>::new("theirs")).expect("opened"));
+    transaction.commit().expect("committed");
+    drop(database);
+    let refused = refusal(&foreign);
+    assert!(refused.to_string().contains("not a store of windlass"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    let store = open(&path).expect("opens");
+    for n in 0..200 {
+        submit(&store, n).await;
+    }
+    drop(store);
+    let good = std::fs::read(&path).expect("readable");
+    let mut refused = 0;
+    for place in (8_192..good.len()).step_by(65_536) {
+        let mut bad = good.clone();
+        bad[place..(place + 4_096).min(good.len())].fill(0x5A);
+        std::fs::write(&path, &bad).expect("written");
+        match open(&path) {
+            // The page held nothing that is in use.
+            Ok(_) => {}
+            Err(OpenError::Corrupt { .. }) => refused += 1,
+            Err(other) => panic!("at byte {place}: {other}"),
+        }
+    }
+    assert!(refused > 0, "no damage was found");
+    std::fs::write(&path, &good[..good.len() / 2]).expect("written");
+    let error = refusal(&path);
+    assert!(matches!(error, OpenError::Corrupt { .. }), "a half of it: {error}");
+    std::fs::write(&path, &good).expect("written");
+    assert_eq!(open(&path).expect("opens").board(1_000).await.expect("readable").len(), 200);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    drop(open(&path).expect("opens"));
+    let database = Database::create(&path).expect("opened");
+    let transaction = database.begin_write().expect("begun");
+    {
+        let meta = TableDefinition::<&[u8], &[u8]>::new("meta");
+        let mut meta = transaction.open_table(meta).expect("opened");
+        meta.insert(b"schema".as_slice(), 99u32.to_be_bytes().as_slice()).expect("written");
+    }
+    transaction.commit().expect("committed");
+    drop(database);
+    let refused = refusal(&path);
+    assert!(matches!(refused, OpenError::NewerSchema { found: 99, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"x").expect("written");
+    let refused = refusal(&file.join("windlass.redb"));
+    assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused}");
+    let directory = folder.path().join("directory");
+    std::fs::create_dir(&directory).expect("made");
+    let refused = refusal(&directory);
+    assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused}");
+}
