@@ -126,7 +126,16 @@ impl Dispatcher {
             // Even a panic must not keep the job from being taken again.
             let ran = tokio::spawn(async move { runner.run(id).await }).await;
             if let Err(error) = ran {
-                tracing::error!(job = %id, %error, "a runner failed");
+                tracing::error!(job = %id, %error, "a runner failed: its call is in doubt");
+                let host = engine.host;
+                let lost = engine.decide(id, &engine.host_actor(), |decision| {
+                    // Without a claim of this host there is nothing to lose.
+                    let is_held = decision.job.status.claim.is_some_and(|claim| claim.host == host);
+                    if is_held { decision.lose_claim(host) } else { Ok(()) }
+                });
+                if let Err(error) = lost.await {
+                    tracing::error!(job = %id, %error, "its claim could not be taken back: the next start does");
+                }
             }
             taken.lock().expect("nothing panics while it holds the set").remove(&id);
             drop(slot);

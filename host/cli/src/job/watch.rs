@@ -165,6 +165,12 @@ impl Screen {
             (Format::Json | Format::Jsonl, _) => {
                 self.output.jsonl(&EventView::Progress { task, progress: ProgressView::from(&progress) })
             }
+            // The begin and the end of a call have lines of their own.
+            (Format::Table, None)
+                if progress.message.is_empty() && !(0.001..0.999).contains(&progress.fraction) =>
+            {
+                Ok(())
+            }
             (Format::Table, None) => self.output.line(&self.lines.progress(job, update)),
             (Format::Table, Some(bar)) => {
                 bar.set_style(spinner());

@@ -1,3 +1,5 @@
+//! Arguments: schemas, names and flows.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Operations: their life, and what they refuse.
+
 use serde_json::json;
 use uuid::Uuid;
 

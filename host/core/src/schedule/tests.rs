@@ -1,3 +1,5 @@
+//! Schedules: cron, intervals, zones and their jumps.
+
 use super::*;
 use proptest::prelude::*;
 

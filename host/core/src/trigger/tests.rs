@@ -1,3 +1,5 @@
+//! Triggers: their life, and what they refuse.
+
 use super::*;
 use crate::event::tests::event;
 use crate::schedule::{CadenceSpec, INTERVAL_FLOOR_MS, ScheduleSpec};

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -17,12 +18,14 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 pub(super) struct Connection {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Among the connections that there may be.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// Ends as if its client had hung up once `cut` is cancelled.
-    pub fn new(stream: TcpStream, cut: CancellationToken) -> Self {
-        Self { stream, cut: Box::pin(cut.cancelled_owned()) }
+    pub fn new(stream: TcpStream, place: OwnedSemaphorePermit, cut: CancellationToken) -> Self {
+        Self { stream, cut: Box::pin(cut.cancelled_owned()), _place: place }
     }
 
     fn is_cut(&mut self, context: &mut Context<'_>) -> bool {

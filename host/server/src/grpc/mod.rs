@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,8 @@ use connection::Connection;
 
 /// Bytes of one message, either way. Uploads and downloads are streams of smaller ones, pages are cut below it.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Clients that are connected at once; more wait to be accepted. Below what a process may open by default.
+const CONNECTIONS_MAX: usize = 512;
 /// Requests and streams of one connection at once: a console with a watch for every job of a busy host.
 const STREAMS_MAX: u32 = 1_024;
 /// Bytes of the metadata of one request: a principal, a trace and a token.
@@ -130,10 +133,15 @@ impl Plane {
         // Cancelled at the latest when this future is dropped: no connection outlives the plane.
         let cut = CancellationToken::new();
         let _cut_at_last = cut.clone().drop_guard();
-        let incoming = TcpListenerStream::new(listener).map(move |accepted| {
-            let stream: TcpStream = accepted?;
-            stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(Connection::new(stream, cut.clone()))
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let incoming = TcpListenerStream::new(listener).then(move |accepted| {
+            let (places, cut) = (places.clone(), cut.clone());
+            async move {
+                let stream: TcpStream = accepted?;
+                stream.set_nodelay(true)?;
+                let place = places.acquire_owned().await.expect("the places are never closed");
+                Ok::<_, std::io::Error>(Connection::new(stream, place, cut))
+            }
         });
         let serving = router.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
         let told = async {

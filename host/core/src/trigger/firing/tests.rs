@@ -1,3 +1,5 @@
+//! Firings: every nominal time is decided once, in order.
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
