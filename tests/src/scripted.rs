@@ -121,7 +121,7 @@ impl Scripted {
         self.changes.subscribe()
     }
 
-    fn begin(&self, call: &Call, is_held: bool) -> usize {
+    fn begin(&self, call: &Call) -> usize {
         self.change(|made| {
             made.push(Made {
                 job: call.job.clone(),
@@ -134,7 +134,7 @@ impl Scripted {
                 fence: call.fence,
                 undo_seen: call.evidence.as_ref().map_or(0, |evidence| evidence.undo.len()),
                 outcome: None,
-                is_held,
+                is_held: false,
             });
             made.len() - 1
         })
@@ -189,7 +189,7 @@ impl Executors for Scripted {
 
     async fn call(&self, call: Call, journal: Arc<dyn Journal>) -> Outcome {
         let answer = (self.script)(&call);
-        let place = self.begin(&call, answer.is_held);
+        let place = self.begin(&call);
         let running = Running { scripted: self, place };
         for undo in answer.undo {
             if let Err(stop) = journal.undo_ahead(undo).await {
@@ -199,7 +199,10 @@ impl Executors for Scripted {
                 return outcome;
             }
         }
-        self.wait_for(|made| !made[place].is_held).await;
+        if answer.is_held {
+            self.change(|made| made[place].is_held = true);
+            self.wait_for(|made| !made[place].is_held).await;
+        }
         self.change(|made| made[place].outcome = Some(answer.outcome.clone()));
         drop(running);
         answer.outcome

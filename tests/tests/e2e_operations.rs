@@ -66,7 +66,10 @@ async fn t22_a_disabled_operation_has_no_jobs_until_it_is_enabled() {
 
     let enabled = host.operations().enable(enable("one")).await.unwrap().into_inner();
     assert_eq!((enabled.enabled, enabled.state()), (true, OperationState::Registered));
-    assert_eq!(host.operations().enable(enable("one")).await.unwrap().into_inner().generation, enabled.generation);
+    assert_eq!(
+        host.operations().enable(enable("one")).await.unwrap().into_inner().generation,
+        enabled.generation
+    );
     host.restart().await;
     host.settle_at(host.now() + TimeDelta::seconds(59)).await;
     assert_eq!(host.jobs_of("one").await, []);
@@ -100,7 +103,10 @@ async fn w10_an_operation_that_could_not_run_is_refused_at_creation() {
     let mut too_much = host.operation("one", "minutely", action("ok"));
     too_much.grants = Some(v1::Grants { directories: vec![outside], memory_bytes_max: None });
     for (operation, field) in [
-        (host.operation("one", "minutely", action_of("no-such-plugin", "ok")), "operation.work.action.plugin"),
+        (
+            host.operation("one", "minutely", action_of("no-such-plugin", "ok")),
+            "operation.work.action.plugin",
+        ),
         (host.operation("one", "minutely", action("no-such-action")), "operation.work.action"),
         (host.operation("one", "minutely", missing), "operation.work.flow.tasks[0]"),
         (with(|operation| operation.arguments_json = "{\"valu\": 1}".to_owned()), "operation.arguments_json"),
@@ -111,7 +117,11 @@ async fn w10_an_operation_that_could_not_run_is_refused_at_creation() {
     ] {
         let refused = host.create_operation(operation.clone()).await.expect_err(field);
         assert_eq!(refused.code(), Code::InvalidArgument, "{field}: {refused}");
-        assert!(field_paths(&refused).iter().any(|path| path.starts_with(field)), "{field}: {:?}", field_paths(&refused));
+        assert!(
+            field_paths(&refused).iter().any(|path| path.starts_with(field)),
+            "{field}: {:?}",
+            field_paths(&refused)
+        );
     }
     let nowhere = host.create_operation(host.operation("one", "no-such-trigger", action("ok"))).await;
     assert_eq!(code(nowhere), Code::NotFound);

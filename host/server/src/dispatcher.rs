@@ -127,8 +127,8 @@ impl Dispatcher {
             let ran = tokio::spawn(async move { runner.run(id).await }).await;
             if let Err(error) = ran {
                 tracing::error!(job = %id, %error, "a runner failed: its call is in doubt");
-                let host = engine.host;
-                let lost = engine.decide(id, &engine.host_actor(), |decision| {
+                let (host, actor) = (engine.host, engine.host_actor());
+                let lost = engine.decide(id, &actor, |decision| {
                     // Without a claim of this host there is nothing to lose.
                     let is_held = decision.job.status.claim.is_some_and(|claim| claim.host == host);
                     if is_held { decision.lose_claim(host) } else { Ok(()) }

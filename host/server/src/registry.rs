@@ -73,15 +73,20 @@ impl Registry {
         progress: watch::Sender<Progress>,
     ) -> Result<Arc<Plugin>, UploadError> {
         self.engine.permits(principal, Verb::Create, Kind::Plugin, principal)?;
-        let found = Digest::of(&bytes);
+        // Hashing megabytes takes long enough to hold up the calls of others.
+        let hashed = tokio::task::spawn_blocking(move || (Digest::of(&bytes), bytes)).await;
+        let (found, bytes) = hashed.map_err(|error| AdmitError::NotAComponent(error.to_string()))?;
         if found != declared {
             return Err(UploadError::Digest { declared, found });
         }
         progress.send_replace((UploadPhase::Checking, 0.0));
         let admission = self.executors.admit(bytes).await?;
+        let component = admission.component;
+        let hashed = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
+        let (digest, component) = hashed.map_err(|error| AdmitError::NotAComponent(error.to_string()))?;
         let plugin = Plugin {
-            digest: Digest::of(&admission.component),
-            size_bytes: admission.component.len() as u64,
+            digest,
+            size_bytes: component.len() as u64,
             manifest: admission.manifest,
             state: PluginState::Active,
             owner: principal.to_owned(),
@@ -97,9 +102,9 @@ impl Registry {
         {
             let turn = self.turn(plugin.digest);
             let _turn = turn.lock().await;
-            self.executors.prepare(plugin.digest, admission.component.clone(), &tell).await?;
+            self.executors.prepare(plugin.digest, component.clone(), &tell).await?;
         }
-        self.engine.keep_component(plugin.digest, admission.component).await?;
+        self.engine.keep_component(plugin.digest, component).await?;
         Ok(self.engine.register_plugin(plugin).await?)
     }
 

@@ -93,7 +93,7 @@ pub async fn serve(
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let rule = executors.clone();
     let parts = HostParts {
-        store,
+        store: store.clone(),
         clock: Arc::new(SystemClock),
         executors,
         grant_rule: Box::new(move |grants| {
@@ -118,6 +118,7 @@ pub async fn serve(
     ready(host.address);
     shutdown.await;
     host.stop().await;
+    store.close().await;
     Ok(())
 }
 

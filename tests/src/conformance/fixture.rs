@@ -177,7 +177,7 @@ pub fn host(n: u128, generation: u64) -> Record {
 pub fn trigger(n: u128, generation: u64, next_due: Option<DateTime<Utc>>) -> Record {
     let stored = json!({
         "id": trigger_id(n).0, "name": format!("trigger-{n}"), "owner": "owner",
-        "kind": {"events": {"type": "test.happened"}}, "state": "active", "generation": generation,
+        "kind": {"events": {"type": "test.happened"}}, "state": "active", "generation": generation, "revision": generation,
         "high_water": at(0), "next_due": next_due, "window_ms": 60_000, "catch_up": "latest",
         "created": at(0), "updated": at(0),
     });

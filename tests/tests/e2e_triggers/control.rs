@@ -21,7 +21,11 @@ fn fire(trigger: &str, request_id: &str) -> v1::FireTriggerRequest {
 }
 
 fn pause(trigger: &str, etag: &str) -> v1::PauseTriggerRequest {
-    v1::PauseTriggerRequest { trigger: trigger.to_owned(), note: "holidays".to_owned(), etag: etag.to_owned() }
+    v1::PauseTriggerRequest {
+        trigger: trigger.to_owned(),
+        note: "holidays".to_owned(),
+        etag: etag.to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +59,12 @@ async fn paused_time_has_no_occurrences() {
     host.bind("one", "minutely", action("ok")).await;
     host.advance(TimeDelta::minutes(1));
     host.until_decided("minutely").await;
-    let paused = host.triggers().pause(pause("minutely", &host.trigger("minutely").await.etag)).await.unwrap().into_inner();
+    let paused = host
+        .triggers()
+        .pause(pause("minutely", &host.trigger("minutely").await.etag))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((paused.state(), paused.pause_note.as_str()), (TriggerState::Paused, "holidays"));
     assert_eq!(code(host.triggers().pause(pause("minutely", &trigger.etag)).await), Code::Aborted);
     let again = host.triggers().pause(pause("minutely", "")).await.unwrap().into_inner();
@@ -68,8 +77,12 @@ async fn paused_time_has_no_occurrences() {
     assert_eq!(host.triggers().resume(resume).await.unwrap().into_inner().state(), TriggerState::Active);
     host.advance(TimeDelta::minutes(1));
     host.until_decided("minutely").await;
-    let nominal: Vec<_> =
-        host.jobs_of("one").await.iter().map(|job| instant(job.expect_start_time.as_ref()).unwrap()).collect();
+    let nominal: Vec<_> = host
+        .jobs_of("one")
+        .await
+        .iter()
+        .map(|job| instant(job.expect_start_time.as_ref()).unwrap())
+        .collect();
     assert_eq!(nominal, [start + TimeDelta::minutes(1), start + TimeDelta::minutes(5)]);
     host.finish().await;
 }
@@ -113,7 +126,8 @@ async fn preview(host: &TestHost, request: v1::PreviewTriggerRequest) -> Vec<Dat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_tells_the_times_that_are_fired_later() {
     let host = TestHost::start().await;
-    let trigger = host.create_trigger(cron("workdays", "15 9 * * MON-FRI", "America/New_York")).await.unwrap();
+    let trigger =
+        host.create_trigger(cron("workdays", "15 9 * * MON-FRI", "America/New_York")).await.unwrap();
     let Some(Due::Schedule(schedule)) = trigger.due.clone() else { panic!("it has a schedule") };
     let of_trigger = v1::preview_trigger_request::Subject::Trigger("workdays".to_owned());
     let of_schedule = v1::preview_trigger_request::Subject::Schedule(schedule);
@@ -126,7 +140,8 @@ async fn a_preview_tells_the_times_that_are_fired_later() {
     );
     assert_eq!(preview(&host, ask(of_schedule, 4)).await, times);
     assert_eq!(preview(&host, ask(of_trigger.clone(), 0)).await.len(), 10);
-    let after = v1::PreviewTriggerRequest { after_time: Some(timestamp(times[2])), ..ask(of_trigger.clone(), 1) };
+    let after =
+        v1::PreviewTriggerRequest { after_time: Some(timestamp(times[2])), ..ask(of_trigger.clone(), 1) };
     assert_eq!(preview(&host, after).await, times[3..]);
     assert_eq!(code(host.triggers().preview(ask(of_trigger, 1_001)).await), Code::InvalidArgument);
     assert_eq!(host.trigger("workdays").await.next_time, Some(timestamp(times[0])));
@@ -139,7 +154,8 @@ async fn an_update_replaces_the_pending_time_and_fires_no_old_generation() {
     let start = host.now();
     let trigger = host.every("t", MINUTE).await;
     host.bind("one", "t", action("ok")).await;
-    let wanted = v1::Trigger { id: trigger.id.clone(), etag: trigger.etag.clone(), ..interval("t", 10 * MINUTE) };
+    let wanted =
+        v1::Trigger { id: trigger.id.clone(), etag: trigger.etag.clone(), ..interval("t", 10 * MINUTE) };
     let update_mask = Some(prost_types::FieldMask { paths: vec!["schedule".to_owned()] });
     let request = v1::UpdateTriggerRequest { trigger: Some(wanted), update_mask };
     let updated = host.triggers().update(request.clone()).await.unwrap().into_inner();

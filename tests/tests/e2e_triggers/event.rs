@@ -11,9 +11,11 @@ use windlass_tests::work::{Shape as _, action, argument, flow, task};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_matched_by_type_and_source() {
     let host = TestHost::start().await;
-    for (name, event_type, source) in
-        [("any-source", "disk.full", ""), ("one-source", "disk.full", "/hosts/a"), ("other-type", "disk.ok", "")]
-    {
+    for (name, event_type, source) in [
+        ("any-source", "disk.full", ""),
+        ("one-source", "disk.full", "/hosts/a"),
+        ("other-type", "disk.ok", ""),
+    ] {
         host.on_event(name, event_type, source).await;
         host.bind(&format!("of-{name}"), name, action("ok")).await;
     }
@@ -65,7 +67,9 @@ async fn publications_at_the_same_time_make_one_job() {
     for _ in 0..8 {
         let mut client = host.events();
         let events = vec![event("/s", "same", "x", &json!({}))];
-        publishing.spawn(async move { client.publish(v1::PublishEventsRequest { events }).await.unwrap().into_inner() });
+        publishing.spawn(async move {
+            client.publish(v1::PublishEventsRequest { events }).await.unwrap().into_inner()
+        });
     }
     let results: Vec<_> = publishing.join_all().await.into_iter().flat_map(|answer| answer.results).collect();
     assert_eq!(results.iter().filter(|result| result.outcome() == EventOutcome::Accepted).count(), 1);
@@ -107,7 +111,8 @@ async fn j17_a_job_whose_event_does_not_fit_ends_failed_invalid_and_visible() {
     assert!(cause.reason.contains('x'), "{}", cause.reason);
     assert_eq!((job.start_time, job.residue), (None, vec![]));
     assert_eq!(host.ledger(), []);
-    let filter = v1::ListJobsRequest { states: vec![JobState::Failed.into()], ..v1::ListJobsRequest::default() };
+    let filter =
+        v1::ListJobsRequest { states: vec![JobState::Failed.into()], ..v1::ListJobsRequest::default() };
     assert_eq!(host.list(filter).await.len(), 1);
     // An operator has nothing to retry: it never started.
     assert_eq!(code(host.retry(&job.id).await), Code::FailedPrecondition);

@@ -83,7 +83,8 @@ async fn a_clock_that_goes_back_fires_nothing_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c14_a_job_whose_turn_comes_after_its_window_is_dropped() {
     let host = TestHost::start_with(HostOptions { slots: 1, ..HostOptions::default() }).await;
-    let trigger = v1::Trigger { window: Some(duration(Duration::from_secs(30))), ..interval("minutely", MINUTE) };
+    let trigger =
+        v1::Trigger { window: Some(duration(Duration::from_secs(30))), ..interval("minutely", MINUTE) };
     host.create_trigger(trigger).await.unwrap();
     host.bind("one", "minutely", action("ok")).await;
     let blocking = host.submit(flow([gate("g")])).await;
@@ -120,7 +121,8 @@ async fn c14_missed_occurrences_are_dropped_or_caught_up_as_the_trigger_says() {
         host.until_decided(name).await;
         let jobs = host.jobs_of(&format!("of-{name}")).await;
         assert_eq!(nominal(&jobs), minutes(start, 4), "{name}: none disappears");
-        let succeeded: Vec<_> = (1..).zip(&jobs).filter(|(_, job)| job.state() == JobState::Succeeded).collect();
+        let succeeded: Vec<_> =
+            (1..).zip(&jobs).filter(|(_, job)| job.state() == JobState::Succeeded).collect();
         assert_eq!(succeeded.iter().map(|(minute, _)| *minute).collect::<Vec<_>>(), ran, "{name}");
         for job in jobs.iter().filter(|job| job.state() != JobState::Succeeded) {
             assert_eq!(job.state(), JobState::Dropped);
@@ -144,7 +146,9 @@ async fn a_cron_trigger_fires_at_its_civil_times_across_a_zone_jump() {
         host.until_decided("nightly").await;
     }
     let expected: Vec<DateTime<Utc>> =
-        ["2030-03-30T01:30:00Z", "2030-03-31T01:00:00Z", "2030-04-01T00:30:00Z"].map(|at| at.parse().unwrap()).into();
+        ["2030-03-30T01:30:00Z", "2030-03-31T01:00:00Z", "2030-04-01T00:30:00Z"]
+            .map(|at| at.parse().unwrap())
+            .into();
     assert_eq!(nominal(&host.jobs_of("one").await), expected);
     host.until_decided("seconds").await;
     let of_seconds = nominal(&host.jobs_of("two").await);

@@ -66,10 +66,12 @@ impl Record {
         }
     }
 
+    /// What a change of it expects, and raises.
     pub fn generation(&self) -> u64 {
         match self {
             Self::Plugin(plugin) => plugin.generation,
-            Self::Trigger(trigger) => trigger.generation,
+            // A trigger's generation is that of its schedule, and part of its occurrences: firing does not change it.
+            Self::Trigger(trigger) => trigger.revision,
             Self::Operation(operation) => operation.generation,
             Self::Host(host) => host.generation,
         }

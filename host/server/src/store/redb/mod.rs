@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
@@ -57,9 +57,9 @@ use settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
 /// The store on redb. Dropping it finishes what was asked for and closes the file.
 pub struct RedbStore {
     handle: Arc<Handle>,
-    /// None only while it is dropped.
-    commands: Option<mpsc::Sender<Command>>,
-    owner: Option<JoinHandle<()>>,
+    /// None once it is closed.
+    commands: RwLock<Option<mpsc::Sender<Command>>>,
+    owner: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl RedbStore {
@@ -106,13 +106,13 @@ impl RedbStore {
         let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full };
         let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
         let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
-        Ok(Self { handle, commands: Some(commands), owner: Some(owner) })
+        Ok(Self { handle, commands: RwLock::new(Some(commands)), owner: Mutex::new(Some(owner)) })
     }
 
     async fn write(&self, change: WorkChange) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || StoreFailure::Down("it was closed".to_owned());
-        let commands = self.commands.as_ref().ok_or_else(stopped)?;
+        let commands = self.commands().ok_or_else(stopped)?;
         commands.send(Command::Write(Work { change, answer })).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
@@ -137,7 +137,7 @@ impl RedbStore {
         });
         match read.await {
             Ok((result, is_failing)) => {
-                if is_failing && let Some(commands) = &self.commands {
+                if is_failing && let Some(commands) = self.commands() {
                     // Where the queue is full, what is in it finds out by itself.
                     drop(commands.try_send(Command::Reopen(opening)));
                 }
@@ -151,14 +151,37 @@ impl RedbStore {
     }
 }
 
+impl RedbStore {
+    /// Finishes what was asked for and closes the file, whoever else still holds the store: another may open it
+    /// then. Afterwards the store answers that it is closed.
+    pub async fn close(&self) {
+        let owner = self.stop();
+        let joined = tokio::task::spawn_blocking(move || join(owner)).await;
+        if let Err(error) = joined {
+            tracing::error!(%error, "the store was not closed cleanly; the next start repairs it");
+        }
+    }
+
+    fn commands(&self) -> Option<mpsc::Sender<Command>> {
+        self.commands.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes no further command. The owner ends when it has done what was asked before.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        drop(self.commands.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn join(owner: Option<JoinHandle<()>>) {
+    if owner.is_some_and(|owner| owner.join().is_err()) {
+        tracing::error!("the store's thread panicked; the next start repairs the store");
+    }
+}
+
 impl Drop for RedbStore {
     fn drop(&mut self) {
-        drop(self.commands.take());
-        if let Some(owner) = self.owner.take()
-            && owner.join().is_err()
-        {
-            tracing::error!("the store's thread panicked; the next start repairs the store");
-        }
+        join(self.stop());
     }
 }
 

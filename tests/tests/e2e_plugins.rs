@@ -1,0 +1,7 @@
+//! Plugins end to end: upload, download, retiring, deleting, and what uploads cost others.
+
+mod e2e_plugins {
+    mod life;
+    mod traffic;
+    mod upload;
+}

@@ -1,0 +1,94 @@
+//! A member: an engine and its runner, as one host among several on a store. No dispatcher: the simulation decides
+//! who takes what, and when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use windlass_core::id::{HostId, JobId};
+use windlass_core::permit::Policy;
+use windlass_core::problem::Problems;
+use windlass_host::clock::Clock;
+use windlass_host::engine::{Engine, Limits, Parts};
+use windlass_host::registry::Registry;
+use windlass_host::runner::Runner;
+use windlass_host::store::Store;
+use windlass_tests::scripted::Scripted;
+
+/// See the module.
+pub struct Member {
+    pub engine: Arc<Engine>,
+    runner: Arc<Runner>,
+    stopping: CancellationToken,
+    aborting: CancellationToken,
+    runs: Vec<Run>,
+    /// Rises when a run has ended.
+    ended: Arc<watch::Sender<u64>>,
+}
+
+struct Run {
+    job: JobId,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Member {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        scripted: Arc<Scripted>,
+        ended: Arc<watch::Sender<u64>>,
+    ) -> Self {
+        let engine = Arc::new(Engine::new(Parts {
+            store,
+            clock,
+            policy: Policy::default(),
+            limits: Limits::default(),
+            grant_rule: Box::new(|_| Problems::default()),
+            host: HostId(Uuid::now_v7()),
+        }));
+        let registry = Arc::new(Registry::new(engine.clone(), scripted));
+        let (stopping, aborting) = (CancellationToken::new(), CancellationToken::new());
+        let guests = tokio::runtime::Handle::current();
+        let runner = Runner::new(engine.clone(), registry, guests, stopping.clone(), aborting.clone());
+        Self { engine, runner: Arc::new(runner), stopping, aborting, runs: Vec::new(), ended }
+    }
+
+    /// Runs the job, unless it does already. False where it does.
+    pub fn take(&mut self, job: JobId) -> bool {
+        self.runs.retain(|run| !run.is_over.load(Ordering::SeqCst));
+        if self.runs.iter().any(|run| run.job == job) {
+            return false;
+        }
+        let is_over = Arc::new(AtomicBool::new(false));
+        self.runs.push(Run { job, is_over: is_over.clone() });
+        let (runner, ended) = (self.runner.clone(), self.ended.clone());
+        tokio::spawn(async move {
+            runner.run(job).await;
+            is_over.store(true, Ordering::SeqCst);
+            ended.send_modify(|count| *count += 1);
+        });
+        true
+    }
+
+    /// Runs that have not ended.
+    pub fn running(&self) -> usize {
+        self.runs.iter().filter(|run| !run.is_over.load(Ordering::SeqCst)).count()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// No new call is begun.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Running calls are cut short.
+    pub fn abort(&self) {
+        self.stopping.cancel();
+        self.aborting.cancel();
+    }
+}

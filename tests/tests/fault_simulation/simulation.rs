@@ -1,0 +1,412 @@
+//! One history.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+use windlass_core::call::{Call, Direction, Outcome};
+use windlass_core::decide::control::Resolution;
+use windlass_core::fault::Fault;
+use windlass_core::flow::{Flow, Inputs, RetryPolicy, Task};
+use windlass_core::id::JobId;
+use windlass_core::instance::InstanceName;
+use windlass_core::job::{CancelMode, Job, JobState};
+use windlass_core::payload::Payload;
+use windlass_host::engine::job::Demand;
+use windlass_host::engine::submit::Submission;
+use windlass_host::engine::{Engine, EngineError};
+use windlass_host::store::{RedbStore, Store, Subject};
+use windlass_tests::clock::ManualClock;
+use windlass_tests::crash::witness;
+use windlass_tests::invariants;
+use windlass_tests::ledger::LedgerLine;
+use windlass_tests::scripted::{ACTION, Answer, Made, PLUGIN, Scripted, register};
+
+use super::member::Member;
+use super::random::Random;
+use crate::disk::{Disk, Fault as DiskFault};
+
+const PRINCIPAL: &str = "local";
+const TASKS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const JOBS_MAX: usize = 5;
+const MEMBERS_MAX: usize = 4;
+const STEPS: usize = 60;
+/// Rounds in which everything is let go: every task of every job, forth and back, with all its retries.
+const HEALING_ROUNDS_MAX: usize = 200;
+/// Longer than any pause that a call may ask for.
+const HEALING_STEP: TimeDelta = TimeDelta::days(2);
+const ROWS: usize = 100;
+/// The label by which the script knows a job whose id is another in every run.
+const NUMBER: &str = "number";
+
+/// See the module.
+pub struct Simulation {
+    random: Random,
+    clock: Arc<ManualClock>,
+    disk: Disk,
+    store: Arc<dyn Store>,
+    scripted: Arc<Scripted>,
+    members: Vec<Member>,
+    ended: Arc<watch::Sender<u64>>,
+    jobs: Vec<JobId>,
+}
+
+impl Simulation {
+    /// Panics where something that must hold does not.
+    pub async fn run(seed: u64) {
+        let mut simulation = Self::new(seed).await;
+        for _ in 0..STEPS {
+            simulation.step().await;
+            simulation.settle().await;
+            simulation.check().await;
+        }
+        simulation.heal().await;
+        simulation.check_ends().await;
+        simulation.cut_power(seed).await;
+    }
+
+    async fn new(seed: u64) -> Self {
+        let disk = Disk::default();
+        let scripted = Scripted::new(move |call| answer(seed, call));
+        let mut simulation = Self {
+            random: Random::of(seed),
+            clock: Arc::default(),
+            store: Arc::new(open(&disk)),
+            disk,
+            scripted,
+            members: Vec::new(),
+            ended: Arc::new(watch::Sender::new(0)),
+            jobs: Vec::new(),
+        };
+        simulation.join().await;
+        register(&simulation.members[0].engine).await.expect("the plugin is taken");
+        simulation.submit().await;
+        simulation
+    }
+
+    /// A host begins, and takes the claims of all others, which may not know it yet.
+    async fn join(&mut self) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let member = Member::new(store, clock, self.scripted.clone(), self.ended.clone());
+        member.engine.succeed_predecessors("simulated", "0").await.expect("the store answers");
+        self.members.push(member);
+    }
+
+    fn engine(&mut self) -> Arc<Engine> {
+        let at = self.random.below(self.members.len() as u64) as usize;
+        self.members[at].engine.clone()
+    }
+
+    async fn step(&mut self) {
+        match self.random.below(100) {
+            0..35 => self.release(),
+            35..60 => self.take().await,
+            60..68 => self.submit().await,
+            68..78 => self.pass_time().await,
+            78..82 => self.lose_claim().await,
+            82..86 if self.members.len() < MEMBERS_MAX => self.join().await,
+            86..89 => self.leave().await,
+            _ => self.ask().await,
+        }
+    }
+
+    /// Lets one call end.
+    fn release(&mut self) {
+        if let Some(place) = self.random.pick(&self.scripted.held()) {
+            self.scripted.release(place);
+        }
+    }
+
+    /// One or two members take a ready job at the same time.
+    async fn take(&mut self) {
+        let ready = self.store.board(ROWS).await.expect("the store answers");
+        let Some(job) = self.random.pick(&ready) else { return };
+        for _ in 0..=self.random.below(2) {
+            let at = self.random.below(self.members.len() as u64) as usize;
+            if !self.members[at].is_stopping() {
+                self.members[at].take(job);
+            }
+        }
+    }
+
+    async fn submit(&mut self) {
+        if self.jobs.len() == JOBS_MAX {
+            return;
+        }
+        let tasks = self.random.below(TASKS.len() as u64 + 1) as usize;
+        let attempts_max = 1 + self.random.below(3) as u32;
+        let retry = RetryPolicy { attempts_max, ..RetryPolicy::default() };
+        let task = |name: &&str| Task {
+            name: (*name).to_owned(),
+            plugin: PLUGIN.to_owned(),
+            action: ACTION.to_owned(),
+            inputs: Inputs::Arguments,
+            revert_inputs: None,
+            provides: BTreeMap::new(),
+            timeout_ms: None,
+            retry: retry.clone(),
+        };
+        let later = TimeDelta::minutes(self.random.below(90) as i64);
+        let submission = Submission {
+            principal: PRINCIPAL.to_owned(),
+            labels: BTreeMap::from([(NUMBER.to_owned(), self.jobs.len().to_string())]),
+            flow: Some(Flow { tasks: TASKS[..tasks].iter().map(task).collect(), defaults: BTreeMap::new() }),
+            execute_at: self.random.chance(30).then(|| self.members[0].engine.now() + later),
+            priority: self.random.below(3) as i32 - 1,
+            timeout_ms: self.random.chance(20).then(|| 1 + self.random.below(7_200_000)),
+            never_revert: self.random.chance(10),
+            ..Submission::default()
+        };
+        let submitted = self.engine().submit(submission).await.expect("the job is in order");
+        self.jobs.push(submitted.job.id());
+    }
+
+    /// The clock goes on, or back; what is due is woken, or not yet.
+    async fn pass_time(&mut self) {
+        let seconds = self.random.below(2 * 3_600) as i64 - 1_800;
+        self.clock.advance(TimeDelta::seconds(seconds));
+        if self.random.chance(70) {
+            self.wake().await;
+        }
+    }
+
+    async fn wake(&mut self) {
+        let engine = self.engine();
+        for due in engine.due(ROWS).await.expect("the store answers") {
+            let Subject::Job(job) = due.subject else { continue };
+            let actor = engine.host_actor();
+            let woken = engine.decide(job, &actor, |decision| {
+                decision.wake();
+                Ok(())
+            });
+            woken.await.expect("what is due can be woken");
+        }
+    }
+
+    /// Somebody finds that the host of a job is gone. It may not be.
+    async fn lose_claim(&mut self) {
+        let claims = self.store.claims().await.expect("the store answers");
+        let Some((host, job)) = self.random.pick(&claims) else { return };
+        let engine = self.engine();
+        let actor = engine.host_actor();
+        engine.decide(job, &actor, |decision| decision.lose_claim(host)).await.expect("it has the claim");
+    }
+
+    /// A host stops: it lets its calls finish, or cuts them short.
+    async fn leave(&mut self) {
+        let at = self.random.below(self.members.len() as u64) as usize;
+        match self.random.chance(50) {
+            true => self.members[at].stop(),
+            false => self.members[at].abort(),
+        }
+        if self.members.iter().all(Member::is_stopping) {
+            self.join().await;
+        }
+    }
+
+    /// An operator asks for something, whether that is possible or not.
+    async fn ask(&mut self) {
+        let Some(job) = self.random.pick(&self.jobs) else { return };
+        let task = self.random.pick(&TASKS).unwrap_or("a").to_owned();
+        let demand = match self.random.below(12) {
+            0 => Demand::Cancel(CancelMode::Revert),
+            1 => Demand::Cancel(CancelMode::Leave),
+            2 => Demand::Suspend,
+            3 | 4 => Demand::Resume,
+            5 => Demand::Retry,
+            6 => Demand::Revert,
+            7 => Demand::Prioritise(self.random.below(5) as i32),
+            8 => Demand::Resolve { task, resolution: Resolution::Retry },
+            9 => Demand::Resolve { task, resolution: Resolution::Accept },
+            10 => Demand::Quarantine,
+            _ => Demand::Release,
+        };
+        self.demand(job, demand).await;
+    }
+
+    async fn demand(&mut self, job: JobId, demand: Demand) {
+        match self.engine().demand(job, PRINCIPAL, &[demand], "chance", None).await {
+            Ok(_) | Err(EngineError::Precondition { .. }) => {}
+            Err(error) => panic!("job {job}: {error}"),
+        }
+    }
+
+    /// Returns when every run has ended, or waits for a call that the simulation holds.
+    async fn settle(&self) {
+        loop {
+            let (mut changes, mut ended) = (self.scripted.subscribe(), self.ended.subscribe());
+            let running: usize = self.members.iter().map(Member::running).sum();
+            if running == self.scripted.held().len() {
+                return;
+            }
+            tokio::select! {
+                changed = changes.changed() => changed.expect("the script lives"),
+                changed = ended.changed() => changed.expect("the simulation lives"),
+            }
+        }
+    }
+
+    /// X01, X02, X07 and the replay of every logbook; and J11: who lost a claim begins nothing more.
+    async fn check(&self) {
+        let made = self.scripted.made();
+        invariants::check(&*self.store, &ledger(&made)).await;
+        let mut fences: HashMap<&str, u64> = HashMap::new();
+        for call in &made {
+            let last = fences.entry(&call.job).or_default();
+            assert!(*last <= call.fence, "a host that lost its claim begins a call: {call:#?}");
+            *last = call.fence;
+        }
+    }
+
+    /// Everything is let go, until every job has ended.
+    async fn heal(&mut self) {
+        self.join().await;
+        for _ in 0..HEALING_ROUNDS_MAX {
+            self.settle().await;
+            let mut is_over = true;
+            for id in self.jobs.clone() {
+                match self.store.job(id).await.expect("the store answers").map(|job| job.status.state) {
+                    Some(JobState::Suspended | JobState::Suspending) => {
+                        self.demand(id, Demand::Resume).await;
+                        is_over = false;
+                    }
+                    Some(JobState::Quarantined) => {
+                        self.demand(id, Demand::Release).await;
+                        is_over = false;
+                    }
+                    Some(state) => is_over &= state.is_ended(),
+                    None => panic!("job {id} is gone"),
+                }
+            }
+            if is_over && self.members.iter().all(|member| member.running() == 0) {
+                return;
+            }
+            self.clock.advance(HEALING_STEP);
+            self.wake().await;
+            let healer = self.members.len() - 1;
+            for job in self.store.board(ROWS).await.expect("the store answers") {
+                self.members[healer].take(job);
+            }
+            self.scripted.held().into_iter().for_each(|place| self.scripted.release(place));
+        }
+        panic!("not every job comes to an end: {:#?}", witness::jobs(&*self.store).await);
+    }
+
+    /// What the ledger has to say of how each job ended.
+    async fn check_ends(&self) {
+        self.check().await;
+        let made = self.scripted.made();
+        for found in witness::jobs(&*self.store).await {
+            let job = &found.job;
+            assert_eq!(job.status.claim, None);
+            for instance in job.instances.values() {
+                let key = |direction| instance.name.key(job.id(), direction);
+                let ended = |direction, is_good: fn(&Outcome) -> bool| {
+                    let key = key(direction);
+                    made.iter().any(|made| made.key == key && made.outcome.as_ref().is_some_and(is_good))
+                };
+                let was_applied = ended(Direction::Apply, |o| matches!(o, Outcome::Applied { .. }));
+                let was_reverted = ended(Direction::Revert, |o| matches!(o, Outcome::Reverted { .. }));
+                if instance.output.is_some() {
+                    assert!(was_applied, "{} has an output that no call gave", instance.name);
+                }
+                if !instance.has_effects() && !instance.is_lone_reject() && instance.attempt > 0 {
+                    let was_lone_reject = instance.revert_attempt == 0;
+                    assert!(was_reverted || was_lone_reject, "{} counts as reverted", instance.name);
+                }
+            }
+            check_end(job);
+        }
+    }
+
+    /// X07: the store, when its power is cut, has everything that was acknowledged, whole.
+    async fn cut_power(self, seed: u64) {
+        let before: Vec<Job> = witness::jobs(&*self.store).await.into_iter().map(|found| found.job).collect();
+        self.disk.fail(0, DiskFault::PowerCut);
+        let Self { disk, store, members, scripted, .. } = self;
+        drop((members, store, scripted));
+        disk.restart(seed);
+        let after = open(&disk);
+        let after: Vec<Job> = witness::jobs(&after).await.into_iter().map(|found| found.job).collect();
+        assert_eq!(before, after);
+    }
+}
+
+fn check_end(job: &Job) {
+    let is_applied = |name: &str| job.current(name).is_some_and(|instance| instance.output.is_some());
+    match job.status.state {
+        JobState::Succeeded => assert!(job.flow.tasks.iter().all(|task| is_applied(&task.name)), "{job:#?}"),
+        JobState::Reverted | JobState::Cancelled => {
+            let left: Vec<&InstanceName> =
+                job.instances.values().filter(|i| i.has_effects()).map(|i| &i.name).collect();
+            assert!(left.is_empty(), "{left:?} remain");
+        }
+        JobState::Failed => {}
+        state => panic!("a job ended {}", state.word()),
+    }
+}
+
+fn open(disk: &Disk) -> RedbStore {
+    let disk = disk.clone();
+    RedbStore::open_with_backend(move || disk.open()).expect("opens")
+}
+
+/// What this attempt comes to, in every run of the seed.
+fn answer(seed: u64, call: &Call) -> Answer {
+    let number =
+        call.attributes.iter().find(|(name, _)| name == NUMBER).map_or("", |(_, value)| value.as_str());
+    let direction = match call.direction {
+        Direction::Apply => "apply",
+        Direction::Revert => "revert",
+    };
+    let iteration = format!("{:?}", call.iteration);
+    let (seed, attempt) = (seed.to_be_bytes(), call.attempt.to_be_bytes());
+    let parts: [&[u8]; 6] = [
+        &seed,
+        number.as_bytes(),
+        call.task.as_bytes(),
+        direction.as_bytes(),
+        iteration.as_bytes(),
+        &attempt,
+    ];
+    let mut random = Random::of_parts(&parts);
+    let fault = || Fault::new("script.chance", "chance says so");
+    let outcome = match random.below(100) {
+        0..12 => {
+            let after_ms = random.chance(50).then(|| random.below(3_600_000));
+            Outcome::Retry { fault: fault(), after_ms }
+        }
+        12..18 => Outcome::Reject { fault: fault() },
+        18..26 => Outcome::Broken { fault: fault() },
+        _ => Answer::good(call.direction),
+    };
+    let mut answer = Answer::held(outcome);
+    if call.direction == Direction::Apply && random.chance(30) {
+        let record = |n: u64| Payload::json(&serde_json::json!({ "attempt": call.attempt, "record": n }));
+        answer.undo = (0..=random.below(2)).map(record).collect();
+    }
+    answer
+}
+
+/// The calls as the fixtures would have written them down.
+fn ledger(made: &[Made]) -> Vec<LedgerLine> {
+    let line = |made: &Made| LedgerLine {
+        kind: match made.direction {
+            Direction::Apply => "apply".to_owned(),
+            Direction::Revert => "revert".to_owned(),
+        },
+        action: ACTION.to_owned(),
+        job: made.job.clone(),
+        task: made.task.clone(),
+        iteration: made.iteration.clone(),
+        key: made.key.clone(),
+        attempt: made.attempt,
+        prior: format!("{:?}", made.prior).to_lowercase(),
+        fence: made.fence,
+        input: serde_json::Value::Null,
+        evidence: serde_json::Value::Null,
+        failures: serde_json::Value::Null,
+    };
+    made.iter().map(line).collect()
+}
