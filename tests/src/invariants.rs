@@ -14,6 +14,8 @@ use windlass_host::store::{JobFilter, Store};
 use crate::ledger::LedgerLine;
 
 mod occurrence;
+#[cfg(test)]
+mod tests;
 mod transition;
 
 /// Rows read at once.

@@ -58,6 +58,18 @@ async fn f02_data_flows_by_name_and_pointer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f02_a_whole_output_goes_by_the_name_of_its_task() {
+    let host = TestHost::start().await;
+    let job = host.run(flow([task("a", "multi"), task("b", "echo").with("got", named("a"))])).await;
+    assert_eq!(host.output(&job.id, "b").await, json!({ "got": { "p": 1, "q": "two", "r": [3, 3, 3] } }));
+    let refused =
+        host.try_submit(host.spec(flow([task("b", "echo").with("got", named("a")), task("a", "multi")])));
+    let refused = refused.await.unwrap_err();
+    assert!(refused.message().contains("move it before"), "{refused}");
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f09_an_input_without_provider_is_refused_before_any_apply() {
     let host = TestHost::start().await;
     let work = flow([
@@ -98,13 +110,13 @@ async fn f18_outputs_are_the_same_by_name_and_as_a_whole() {
     host.wait(&job).await;
 
     let whole = host.jobs().get_output(output_request(&job, "")).await.unwrap().into_inner().outputs;
-    assert_eq!(whole.keys().collect::<Vec<_>>(), ["e", "first", "g", "second"]);
+    assert_eq!(whole.keys().collect::<Vec<_>>(), ["e", "first", "g", "m", "second"]);
     for (name, payload) in &whole {
         assert_eq!(host.output(&job, name).await, json_of(payload));
     }
     assert_eq!(json_of(&whole["e"]), json!({ "x": "é" }));
-    // `m` provides names, and so not itself.
-    assert_eq!(code(host.jobs().get_output(output_request(&job, "m")).await), Code::NotFound);
+    // The whole of a task goes by its name, whatever parts of it are named.
+    assert_eq!(json_of(&whole["m"]), json!({ "p": 1, "q": "two", "r": [3, 3, 3] }));
     host.finish().await;
 }
 

@@ -18,7 +18,6 @@ use windlass_core::call::Direction;
 use windlass_core::fault::Fault as CallFault;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
-use windlass_host::store::Store as _;
 use windlass_tests::crash::witness;
 use windlass_tests::faulty::{Slip, Trouble};
 use windlass_tests::scripted::{Answer, Scripted};

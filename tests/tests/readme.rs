@@ -89,7 +89,7 @@ impl Terminals {
             };
             if let Some(code) = line.strip_prefix(MARK) {
                 // The end of the line that comes before the mark, unless it ended the command's last.
-                printed.pop_if(|line| line.is_empty());
+                printed.pop_if(|line: &mut String| line.is_empty());
                 return (printed, code.trim().parse().expect("the shell prints a number"));
             }
             printed.push(line);

@@ -23,8 +23,11 @@ use crate::store::{Change, Due, Subject, Unit};
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Due things that are handled at once; their commits share transactions.
 const DUE_BATCH: usize = 256;
-/// How often keys of requests and events that are past their retention are forgotten.
-const EXPIRE_PERIOD: Duration = Duration::from_secs(600);
+/// How often keys of requests and events that are past their retention are forgotten: a bounded number at a time,
+/// so often that it keeps up with thousands of requests a second. A turn that finds none writes nothing.
+const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
+/// How often claims without a runner are looked for. One must be seen twice: a claim may be older than its look.
+const ORPHAN_PERIOD: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Dispatcher {
@@ -68,7 +71,7 @@ impl Dispatcher {
 
     /// Dispatches until the host stops. Runs may still be under way when it returns.
     pub async fn run(&self) {
-        tokio::join!(self.run_board(), self.run_due(), self.run_expiry());
+        tokio::join!(self.run_board(), self.run_due(), self.run_orphans(), self.run_expiry());
     }
 
     /// Returns when no job runs any more.
@@ -126,16 +129,7 @@ impl Dispatcher {
             // Even a panic must not keep the job from being taken again.
             let ran = tokio::spawn(async move { runner.run(id).await }).await;
             if let Err(error) = ran {
-                tracing::error!(job = %id, %error, "a runner failed: its call is in doubt");
-                let (host, actor) = (engine.host, engine.host_actor());
-                let lost = engine.decide(id, &actor, |decision| {
-                    // Without a claim of this host there is nothing to lose.
-                    let is_held = decision.job.status.claim.is_some_and(|claim| claim.host == host);
-                    if is_held { decision.lose_claim(host) } else { Ok(()) }
-                });
-                if let Err(error) = lost.await {
-                    tracing::error!(job = %id, %error, "its claim could not be taken back: the next start does");
-                }
+                tracing::error!(job = %id, %error, "a runner failed: its claim is taken back");
             }
             taken.lock().expect("nothing panics while it holds the set").remove(&id);
             drop(slot);
@@ -156,10 +150,8 @@ impl Dispatcher {
             };
             // What is due for a second time and stays so must not keep the host busy.
             let is_stuck = !due.is_empty() && due == last;
-            if due.is_empty() || is_stuck {
-                if self.rest(is_stuck).await {
-                    return;
-                }
+            if (due.is_empty() || is_stuck) && self.rest(is_stuck).await {
+                return;
             }
             join_all(due.iter().map(|due| self.handle(*due))).await;
             last = due;
@@ -202,6 +194,28 @@ impl Dispatcher {
             Err(error) => {
                 tracing::warn!(?due, %error, "something due could not be handled, it will be again")
             }
+        }
+    }
+
+    async fn run_orphans(&self) {
+        let mut last = Vec::new();
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(ORPHAN_PERIOD) => {}
+            }
+            let found = match self.engine.orphans(|job| self.taken().contains(&job)).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::warn!(%error, "the claims cannot be read");
+                    continue;
+                }
+            };
+            let lasting: Vec<_> = found.iter().filter(|orphan| last.contains(*orphan)).copied().collect();
+            if let Err(error) = self.engine.take_over(&lasting).await {
+                tracing::warn!(%error, "claims without a runner could not be taken back");
+            }
+            last = found;
         }
     }
 

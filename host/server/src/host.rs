@@ -19,7 +19,7 @@ use crate::executors::Executors;
 use crate::grpc;
 use crate::registry::Registry;
 use crate::runner::Runner;
-use crate::store::{HostState, Store};
+use crate::store::{HostState, Store, StoreFailure};
 
 /// Version of the program, as hosts tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -86,10 +86,7 @@ impl Host {
             grant_rule: parts.grant_rule,
             host: HostId(Uuid::now_v7()),
         }));
-        let lost = engine.succeed_predecessors(&parts.name, VERSION).await.map_err(StartError::Store)?;
-        if lost > 0 {
-            tracing::info!(jobs = lost, "took over the jobs of a host that is gone");
-        }
+        take_over(&engine, &parts.name).await?;
         let (stopping, aborting, closing) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let registry = Arc::new(Registry::new(engine.clone(), parts.executors));
@@ -171,5 +168,28 @@ impl Drop for Host {
         self.dispatching.abort();
         self.serving.abort();
         self.shut_guests();
+    }
+}
+
+/// Takes what the predecessor left. On a full disk the host starts all the same, so that somebody can cancel and
+/// purge; the dispatcher takes over when there is room.
+async fn take_over(engine: &Engine, name: &str) -> Result<(), StartError> {
+    let taken = async {
+        engine.succeed_predecessors(name, VERSION).await?;
+        let orphans = engine.orphans(|_| false).await?;
+        engine.take_over(&orphans).await?;
+        Ok(orphans.len())
+    };
+    match taken.await {
+        Ok(0) => Ok(()),
+        Ok(jobs) => {
+            tracing::info!(jobs, "took over the jobs of a host that is gone");
+            Ok(())
+        }
+        Err(EngineError::Storage(StoreFailure::Full)) => {
+            tracing::error!("the disk is full: cancel and purge work, jobs go on when there is room");
+            Ok(())
+        }
+        Err(error) => Err(StartError::Store(error)),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::sync::watch;
+use windlass_core::arguments::Schemas;
 use windlass_core::call::{Call, Outcome};
 use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
 use windlass_core::id::Digest;
@@ -93,7 +94,8 @@ impl Registry {
             created: self.engine.now(),
             generation: 1,
         };
-        self.engine.schemas(&plugin)?;
+        // Only checked: they are kept for plugins that are registered.
+        Schemas::compile(&plugin.manifest).map_err(EngineError::from)?;
         self.engine.check_free(&plugin).await?;
         progress.send_replace((UploadPhase::Compiling, 0.0));
         let tell = |fraction: f32| {
@@ -123,7 +125,9 @@ impl Registry {
     ) -> Result<(), EngineError> {
         let plugin = self.engine.find_plugin(reference).await?;
         self.engine.permits(principal, Verb::Delete, Kind::Plugin, &plugin.owner)?;
-        let digest = self.engine.delete_plugin(reference, generation).await?;
+        // By digest: another plugin may get the name meanwhile.
+        let exact = plugin.digest.to_string();
+        let digest = self.engine.delete_plugin(&exact, generation).await?;
         self.executors.discard(digest);
         Ok(())
     }

@@ -7,27 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use windlass_core::call::{Call, Direction, Outcome};
 use windlass_core::decide::Decision;
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Entry;
-use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
+use windlass_core::fault::Fault;
 use windlass_core::id::JobId;
 use windlass_core::instance::TaskInstance;
 use windlass_core::job::{Cause, Claim, Job, JobState};
 use windlass_core::payload::Payload;
 
-use crate::engine::news::Bulletin;
 use crate::engine::{Engine, EngineError};
 use crate::registry::Registry;
 use crate::store::{Change, CommitError, StoreFailure, Unit};
 
+mod attendance;
 mod journal;
 mod preparation;
-
-use journal::RunningJournal;
 
 /// The first pause when the store does not answer; doubled up to the last.
 const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -173,56 +170,6 @@ impl Runner {
         Some((name, call))
     }
 
-    /// Runs the guest. None where the host stops before it has finished, or the claim is lost.
-    async fn make_call(
-        &self,
-        shared: &Arc<Mutex<Job>>,
-        name: &CallName,
-        call: Call,
-        epoch: u64,
-    ) -> Option<Outcome> {
-        let id = shared.lock().await.id();
-        let journal = Arc::new(RunningJournal::new(self.engine.clone(), shared.clone(), name.clone(), epoch));
-        let mut bulletins = self.engine.news.subscribe(id);
-        let registry = self.registry.clone();
-        let for_guest = journal.clone();
-        let mut guest = self.guests.spawn(async move { registry.call(call, for_guest).await });
-        let mut flush = tokio::time::interval(journal::FLUSH_PERIOD);
-        flush.tick().await;
-        let outcome = loop {
-            tokio::select! {
-                ended = &mut guest => break match ended {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        let fault = Fault::new(HOST_UNAVAILABLE, format!("the host failed in the call: {error}"));
-                        Outcome::Broken { fault }
-                    }
-                },
-                () = self.aborting.cancelled() => {
-                    guest.abort();
-                    return None;
-                }
-                _ = flush.tick() => journal.flush().await,
-                bulletin = bulletins.recv() => match bulletin {
-                    Ok(Bulletin::Recorded { cancels, claim, .. }) => {
-                        if cancels.is_some() {
-                            journal.cancel();
-                        }
-                        if claim.map(|claim| claim.epoch) != Some(epoch) {
-                            guest.abort();
-                            return None;
-                        }
-                    }
-                    Ok(Bulletin::Progress { .. }) | Err(RecvError::Lagged(_)) => {}
-                    // The sender lives as long as this receiver is registered.
-                    Err(RecvError::Closed) => bulletins = self.engine.news.subscribe(id),
-                },
-            }
-        };
-        journal.flush().await;
-        Some(outcome)
-    }
-
     /// Records the outcome, for as long as it takes: it exists nowhere else.
     async fn finish(
         &self,
@@ -233,16 +180,14 @@ impl Runner {
     ) -> Result<(), LetGo> {
         let is_stopping = self.stopping.is_cancelled();
         let host = self.engine.host;
-        let decided = self
-            .record(shared, epoch, |mut decision| {
-                if is_stopping {
-                    decision = decision.stopping(host);
-                }
-                let finished = decision.finish(name, outcome.clone());
-                finished.map(|()| decision.into_entries()).map_err(|_| LetGo::Fenced)
-            })
-            .await;
-        decided
+        self.record(shared, epoch, |mut decision| {
+            if is_stopping {
+                decision = decision.stopping(host);
+            }
+            let finished = decision.finish(name, outcome.clone());
+            finished.map(|()| decision.into_entries()).map_err(|_| LetGo::Fenced)
+        })
+        .await
     }
 
     /// The host stops and the call was cut short: what it did is in doubt.

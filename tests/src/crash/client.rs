@@ -38,8 +38,8 @@ impl Client {
             v1::UploadStart { digest: Digest::of(component).to_string(), size_bytes: component.len() as u64 };
         let chunks = component.chunks(CHUNK_BYTES).map(|chunk| Part::Chunk(chunk.to_vec().into()));
         let parts = std::iter::once(Part::Start(start)).chain(chunks);
-        let requests = tokio_stream::iter(parts.map(|part| v1::UploadPluginRequest { part: Some(part) }));
-        let mut events = self.plugins.upload(requests).await?.into_inner();
+        let requests: Vec<_> = parts.map(|part| v1::UploadPluginRequest { part: Some(part) }).collect();
+        let mut events = self.plugins.upload(tokio_stream::iter(requests)).await?.into_inner();
         while let Some(event) = events.next().await {
             if let Some(Event::Result(result)) = event?.event {
                 return Ok(result);

@@ -77,7 +77,7 @@ pub async fn at_every_write(binary: &'static str, case: Case) -> Matrix {
     let case = Arc::new(case);
     let commits = uncrashed(binary, &case).await;
     let points = |write, numbers: u64| {
-        let sides = |number| [Side::Before, Side::After].map(|side| CrashPoint { write, number, side });
+        let sides = move |number| [Side::Before, Side::After].map(|side| CrashPoint { write, number, side });
         (1..=numbers).flat_map(sides)
     };
     let turns = Arc::new(Semaphore::new(PARALLEL));

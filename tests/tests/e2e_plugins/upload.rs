@@ -152,6 +152,18 @@ async fn the_same_bytes_uploaded_twice_at_once_are_one_plugin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_other_bytes_under_one_name_uploaded_at_once_one_is_registered() {
+    let host = TestHost::bare().await;
+    let component = with_version(fixtures(), "9.0.0");
+    let padded = with_padding(&component, 1);
+    let (one, two) = tokio::join!(host.try_upload(&component), host.try_upload(&padded));
+    let codes: Vec<_> = [one, two].into_iter().filter_map(|answer| Some(answer.err()?.code())).collect();
+    assert_eq!(codes, [Code::AlreadyExists]);
+    assert_eq!(registered(&host).await.len(), 1);
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_stands_for_its_highest_active_version() {
     let host = TestHost::start_with(HostOptions::default()).await;
     let newer = host.upload(&with_version(fixtures(), "0.10.0")).await.plugin.digest;

@@ -96,7 +96,6 @@ async fn firing_by_hand_makes_one_job_of_each_enabled_operation_once_per_request
     }
     let disable = v1::DisableOperationRequest { operation: "off".to_owned(), etag: String::new() };
     host.operations().disable(disable).await.unwrap();
-    host.triggers().pause(pause("hourly", "")).await.unwrap();
     let jobs = host.triggers().fire(fire("hourly", "r1")).await.unwrap().into_inner().job_ids;
     assert_eq!(jobs.len(), 2);
     for job in &jobs {
@@ -115,6 +114,9 @@ async fn firing_by_hand_makes_one_job_of_each_enabled_operation_once_per_request
     host.on_event("on-event", "x", "").await;
     assert_eq!(code(host.triggers().fire(fire("on-event", "")).await), Code::FailedPrecondition);
     assert_eq!(code(host.triggers().fire(fire("nowhere", "")).await), Code::NotFound);
+    // Paused time has no occurrences, asked for or not.
+    host.triggers().pause(pause("hourly", "")).await.unwrap();
+    assert_eq!(code(host.triggers().fire(fire("hourly", "")).await), Code::FailedPrecondition);
     host.finish().await;
 }
 

@@ -348,8 +348,8 @@ fn check_end(job: &Job) {
 }
 
 fn open(disk: &Disk) -> RedbStore {
-    let disk = disk.clone();
-    RedbStore::open_with_backend(move || disk.open()).expect("opens")
+    let (disk, reserve) = (disk.clone(), disk.reserve());
+    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
 }
 
 /// What this attempt comes to, in every run of the seed.

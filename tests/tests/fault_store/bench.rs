@@ -55,8 +55,8 @@ pub struct Watched {
 
 /// A store on a disk that fails as told.
 pub fn open(disk: &Disk) -> RedbStore {
-    let disk = disk.clone();
-    RedbStore::open_with_backend(move || disk.open()).expect("opens")
+    let (disk, reserve) = (disk.clone(), disk.reserve());
+    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
 }
 
 impl Bench {

@@ -17,6 +17,7 @@ use crate::text;
 const DELAY: Duration = Duration::from_millis(700);
 /// A small snapshot may be over before the kill arrives.
 const TRIES_MAX: u32 = 6;
+const HALF: f32 = 0.5;
 
 /// What was seen when the kill was sent.
 enum Seen {
@@ -34,7 +35,8 @@ pub async fn is_killed_and_finishes(play: &mut Play<'_>) -> anyhow::Result<Strin
         play.screen
             .say(&format!("submitted: a job that starts in {}, and is watched", text::duration(DELAY)))?;
         let watch = watch(play, &id).await?;
-        let Seen::UnderWay(progress) = progress_of_snapshot(watch).await? else {
+        play.log.until(|log| log.jobs.contains_key(&id)).await?;
+        let Seen::UnderWay(progress) = progress_of_snapshot(play, watch).await? else {
             let state = play.log.until_ended(&id).await?;
             ensure!(state == "succeeded", "{} should succeed, and is {state}", play.log.name(&id));
             play.screen.say("the snapshot was over before it was seen under way: another one")?;
@@ -59,8 +61,12 @@ async fn watch(play: &Play<'_>, job: &str) -> anyhow::Result<Streaming<v1::Watch
     Ok(play.client.jobs().watch(request).await.context("the job cannot be watched")?.into_inner())
 }
 
-/// Waits until the watch shows that the call of snapshot is under way.
-async fn progress_of_snapshot(mut watch: Streaming<v1::WatchJobResponse>) -> anyhow::Result<Seen> {
+/// Waits until the watch shows that the call of snapshot is under way, and has left something to clean up: where the
+/// source is small, the file is empty until the end, and half of the source read must do.
+async fn progress_of_snapshot(
+    play: &Play<'_>,
+    mut watch: Streaming<v1::WatchJobResponse>,
+) -> anyhow::Result<Seen> {
     loop {
         let message =
             watch.message().await.context("the watch")?.context("the watch ended before the job")?;
@@ -68,7 +74,10 @@ async fn progress_of_snapshot(mut watch: Streaming<v1::WatchJobResponse>) -> any
             Some(Event::Progress(update)) => {
                 let is_snapshot = update.task.is_some_and(|task| task.task == "snapshot");
                 let progress = update.progress.unwrap_or_default();
-                if is_snapshot && progress.fraction > 0.0 && progress.fraction < 1.0 {
+                let is_under_way = is_snapshot && progress.fraction > 0.0 && progress.fraction < 1.0;
+                if is_under_way
+                    && (progress.fraction >= HALF || partial(play).is_ok_and(|(_, size)| size > 0))
+                {
                     return Ok(Seen::UnderWay(progress));
                 }
             }

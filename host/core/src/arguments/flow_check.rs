@@ -64,6 +64,8 @@ pub fn validate_flow(
         check.task(&format!("flow.tasks[{index}]"), flow, task, lookup);
         check.earlier.insert(task.name.clone());
         check.provided.extend(task.provides.keys().cloned());
+        // Its whole output goes by the task's own name.
+        check.provided.insert(task.name.clone());
     }
     check.problems
 }
@@ -256,7 +258,8 @@ impl Check {
     }
 
     fn nobody_provides(&self, flow: &Flow, task: &Task, name: &str) -> String {
-        let elsewhere = flow.tasks.iter().find(|other| other.provides.contains_key(name));
+        let elsewhere =
+            flow.tasks.iter().find(|other| other.provides.contains_key(name) || other.name == name);
         let hint = match elsewhere {
             Some(later) if later.name != task.name => {
                 format!("; task {:?} provides it later: move it before", later.name)

@@ -1,7 +1,8 @@
 //! The board, what is due, and what is left of hosts that are gone.
 
 use chrono::{DateTime, Utc};
-use windlass_core::id::JobId;
+use futures::future::join_all;
+use windlass_core::id::{HostId, JobId};
 
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, Due, Expected, HostRecord, HostState, Record, Unit};
@@ -20,31 +21,45 @@ impl Engine {
         Ok(self.store.next_due().await?)
     }
 
-    /// Makes this host known, and takes every claim from hosts that are gone. Who holds the store's file knows
-    /// that its predecessor is dead: no lease needs to be waited for.
-    pub async fn succeed_predecessors(&self, name: &str, version: &str) -> Result<usize, EngineError> {
+    /// Makes this host known and its predecessors dead. Who holds the store's file knows that they are: no lease
+    /// needs to be waited for.
+    pub async fn succeed_predecessors(&self, name: &str, version: &str) -> Result<(), EngineError> {
         for mut host in self.hosts().await? {
             if host.id != self.host && matches!(host.state, HostState::Live | HostState::Draining) {
                 host.state = HostState::Dead;
                 self.put_host(host).await?;
             }
         }
-        self.put_host(HostRecord {
-            id: self.host,
-            name: name.to_owned(),
-            version: version.to_owned(),
-            state: HostState::Live,
-            started: self.now(),
-            generation: 0,
-        })
-        .await?;
-        let lost: Vec<_> =
-            self.store.claims().await?.into_iter().filter(|(host, _)| *host != self.host).collect();
+        let started = self.now();
+        let (name, version) = (name.to_owned(), version.to_owned());
+        let state = HostState::Live;
+        self.put_host(HostRecord { id: self.host, name, version, state, started, generation: 0 }).await
+    }
+
+    /// Claims that nobody serves: those of other hosts, which are gone, and those of this one that `is_served`
+    /// does not know.
+    pub async fn orphans(
+        &self,
+        is_served: impl Fn(JobId) -> bool,
+    ) -> Result<Vec<(HostId, JobId)>, EngineError> {
+        let claims = self.store.claims().await?;
+        Ok(claims.into_iter().filter(|(host, job)| *host != self.host || !is_served(*job)).collect())
+    }
+
+    /// Takes claims from hosts that do not serve them. What they were doing is in doubt.
+    pub async fn take_over(&self, orphans: &[(HostId, JobId)]) -> Result<(), EngineError> {
         let actor = self.host_actor();
-        for (host, job) in &lost {
-            self.decide(*job, &actor, |decision| decision.lose_claim(*host)).await?;
+        let taken = orphans.iter().map(|(host, job)| {
+            self.decide(*job, &actor, move |decision| {
+                // Whoever has the claim now, it is not the one that was lost.
+                let is_held = decision.job.status.claim.is_some_and(|claim| claim.host == *host);
+                if is_held { decision.lose_claim(*host) } else { Ok(()) }
+            })
+        });
+        for taken in join_all(taken).await {
+            taken?;
         }
-        Ok(lost.len())
+        Ok(())
     }
 
     /// Tells where this host is in its life.

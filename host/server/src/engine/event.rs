@@ -7,6 +7,7 @@ use windlass_core::permit::{Kind, Verb};
 use windlass_core::problem::Problems;
 use windlass_core::trigger::Verdict;
 
+use crate::engine::trigger::{FIRING_BYTES_MAX, FIRING_JOBS_MAX, arguments_bytes};
 use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
 use crate::store::{Change, CommitError, RecordKey, UniqueKey, Unit};
 
@@ -71,6 +72,7 @@ impl Engine {
         let actor = Actor::Principal(principal.to_owned());
         let mut unit = Unit::default();
         let mut jobs = Vec::new();
+        let mut bytes = 0;
         for trigger in self.triggers().await? {
             let Some(occurrence) = trigger.on_event(event, now) else { continue };
             let key = RecordKey::Trigger(trigger.id);
@@ -81,6 +83,10 @@ impl Engine {
                 }
                 let key = RecordKey::Operation(operation.id);
                 unit.changes.push(Change::Expect { key, generation: operation.generation });
+                bytes += arguments_bytes(&operation);
+                if jobs.len() >= FIRING_JOBS_MAX || bytes > FIRING_BYTES_MAX {
+                    return Err(too_many(event));
+                }
                 let json = Some(event.to_json());
                 let window_ms = trigger.window_ms;
                 jobs.push(self.occur(
@@ -100,4 +106,13 @@ impl Engine {
         unit.changes.insert(0, Change::Take { key, at: now, job });
         Ok((unit, jobs))
     }
+}
+
+fn too_many(event: &CloudEvent) -> EngineError {
+    let message = format!(
+        "event {} of {} would make more than {FIRING_JOBS_MAX} jobs, or jobs with more than {FIRING_BYTES_MAX} bytes \
+         of arguments: nothing was made; bind fewer operations to what it matches",
+        event.id, event.source
+    );
+    EngineError::precondition(format!("event {}", event.id), message)
 }

@@ -41,8 +41,14 @@ impl Pinned {
 }
 
 impl Engine {
-    /// Pins every plugin of a flow; every one that cannot be is named.
-    pub async fn pin_flow(&self, flow: Flow<String>) -> Result<Pinned, EngineError> {
+    /// Pins every plugin of a flow on behalf of a principal; every one that cannot be is named. What `kept` uses
+    /// already may be used on, also where it was retired.
+    pub async fn pin_flow(
+        &self,
+        flow: Flow<String>,
+        principal: &str,
+        kept: Option<&Flow>,
+    ) -> Result<Pinned, EngineError> {
         let mut problems = Problems::default();
         let mut pinned = Pinned {
             flow: Flow { tasks: Vec::with_capacity(flow.tasks.len()), defaults: flow.defaults },
@@ -50,7 +56,7 @@ impl Engine {
             schemas: HashMap::new(),
         };
         for (index, task) in flow.tasks.into_iter().enumerate() {
-            let pin = match self.pin(&task.plugin).await {
+            let pin = match self.pin(&task.plugin, principal, kept).await {
                 Ok(pin) => pin,
                 Err(EngineError::Storage(failure)) => return Err(failure.into()),
                 Err(error) => {
@@ -67,12 +73,6 @@ impl Engine {
         Ok(problems.or(pinned)?)
     }
 
-    /// The pinned flow of something stored, to be used once more.
-    pub async fn pin_again(&self, flow: &Flow) -> Result<Pinned, EngineError> {
-        let tasks = flow.tasks.iter().map(|task| with_pin(task.clone(), task.plugin.digest.to_string()));
-        self.pin_flow(Flow { tasks: tasks.collect(), defaults: flow.defaults.clone() }).await
-    }
-
     /// Whether a stored job can run as it is. The outer error: the store could not be asked.
     pub async fn check_runnable(&self, job: &Job) -> Result<Result<(), Problems>, EngineError> {
         let mut schemas = HashMap::new();
@@ -85,6 +85,12 @@ impl Engine {
             validate_flow(&job.flow, &job.spec.arguments, &[], &|pin| schemas.get(&pin.digest).cloned());
         Ok(problems.or(()))
     }
+}
+
+/// A stored flow as a client would write it: every plugin by its digest.
+pub fn unpinned(flow: &Flow) -> Flow<String> {
+    let tasks = flow.tasks.iter().map(|task| with_pin(task.clone(), task.plugin.digest.to_string()));
+    Flow { tasks: tasks.collect(), defaults: flow.defaults.clone() }
 }
 
 fn with_pin<P, Q>(task: Task<P>, plugin: Q) -> Task<Q> {

@@ -13,6 +13,7 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobSpec};
 use windlass_core::permit::{Kind, Verb};
 
+use crate::engine::flow::unpinned;
 use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, JobFilter, JobPage, Unit};
@@ -201,18 +202,8 @@ impl Engine {
 }
 
 fn again(spec: &JobSpec, flow: &Flow) -> Submission {
-    let by_digest = flow.tasks.iter().map(|task| windlass_core::flow::Task {
-        name: task.name.clone(),
-        plugin: task.plugin.digest.to_string(),
-        action: task.action.clone(),
-        inputs: task.inputs.clone(),
-        revert_inputs: task.revert_inputs.clone(),
-        provides: task.provides.clone(),
-        timeout_ms: task.timeout_ms,
-        retry: task.retry.clone(),
-    });
     Submission {
-        flow: Some(Flow { tasks: by_digest.collect(), defaults: flow.defaults.clone() }),
+        flow: Some(unpinned(flow)),
         job_type: spec.job_type.clone(),
         labels: spec.labels.clone(),
         arguments: spec.arguments.clone(),

@@ -33,15 +33,30 @@ pub enum Bulletin {
 /// See the module.
 #[derive(Default)]
 pub struct News {
-    jobs: Mutex<HashMap<JobId, Sender<Bulletin>>>,
+    jobs: Mutex<Subscriptions>,
     /// Rung at every commit, for tails across jobs.
     pub any: tokio::sync::Notify,
 }
 
+#[derive(Default)]
+struct Subscriptions {
+    by_job: HashMap<JobId, Sender<Bulletin>>,
+    /// At this size those that nobody listens to are removed.
+    sweep_at: usize,
+}
+
+/// Below this size sweeping is not worth its while.
+const SWEEP_FROM: usize = 1_024;
+
 impl News {
     pub fn subscribe(&self, job: JobId) -> Receiver<Bulletin> {
         let mut jobs = self.lock();
-        jobs.entry(job).or_insert_with(|| channel(BULLETINS_MAX).0).subscribe()
+        // Nothing happens any more to a job that has ended: no bulletin would find out that nobody listens.
+        if jobs.by_job.len() >= jobs.sweep_at.max(SWEEP_FROM) {
+            jobs.by_job.retain(|_, sender| sender.receiver_count() > 0);
+            jobs.sweep_at = 2 * jobs.by_job.len();
+        }
+        jobs.by_job.entry(job).or_insert_with(|| channel(BULLETINS_MAX).0).subscribe()
     }
 
     pub(super) fn recorded(&self, job: JobId, status: &JobStatus) {
@@ -61,14 +76,14 @@ impl News {
 
     fn tell(&self, job: JobId, bulletin: impl FnOnce() -> Bulletin) {
         let mut jobs = self.lock();
-        let Some(sender) = jobs.get(&job) else { return };
+        let Some(sender) = jobs.by_job.get(&job) else { return };
         // An error means that nobody listens any more.
         if sender.send(bulletin()).is_err() {
-            jobs.remove(&job);
+            jobs.by_job.remove(&job);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Sender<Bulletin>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Subscriptions> {
         self.jobs.lock().expect("nothing panics while it holds the subscriptions")
     }
 }

@@ -15,6 +15,9 @@ use crate::engine::trigger::FIRING_JOBS_MAX;
 use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
 use crate::store::{Change, CommitError, Expected, JobFilter, Record, RecordKey, RecordKind, Unit};
 
+/// Jobs looked at in one read.
+const LIVE_PAGE: usize = 1_000;
+
 /// An operation as somebody asks for it: plugins by name, trigger by id or name.
 #[derive(Debug, Clone)]
 pub struct OperationDraft {
@@ -47,7 +50,7 @@ impl Engine {
     ) -> Result<Operation, EngineError> {
         self.permits(&draft.spec.principal, Verb::Create, Kind::Operation, &draft.spec.owner)?;
         let _names = self.names.lock().await;
-        let (spec, trigger, pinned) = self.settle(draft).await?;
+        let (spec, trigger, pinned) = self.settle(draft, None).await?;
         self.check_operation_name(&spec.name, None).await?;
         if self.bound(trigger.id).await?.len() >= FIRING_JOBS_MAX {
             let message =
@@ -112,7 +115,7 @@ impl Engine {
             let operation = self.operation(reference).await?;
             self.permits(principal, Verb::Update, Kind::Operation, &operation.owner)?;
             check_generation(&format!("operation {reference}"), operation.generation, generation)?;
-            let (spec, trigger, pinned) = self.settle(edit(&operation)?).await?;
+            let (spec, trigger, pinned) = self.settle(edit(&operation)?, Some(&operation.flow)).await?;
             self.check_operation_name(&spec.name, Some(operation.id)).await?;
             let updated = operation.update(&spec, &trigger, &|pin| pinned.lookup(pin), self.now())?;
             let expectations: Vec<_> = pinned.expectations().collect();
@@ -149,16 +152,23 @@ impl Engine {
         if operation.deleted.is_some() {
             return Ok(OperationState::Deleted);
         }
-        let running = [JobState::Running, JobState::Reverting, JobState::Suspending];
-        let waiting = [JobState::Scheduled, JobState::Ready, JobState::Waiting, JobState::Suspended];
-        for (states, state) in
-            [(running.as_slice(), OperationState::Running), (&waiting, OperationState::Triggered)]
-        {
-            let filter =
-                JobFilter { states: states.to_vec(), operation: Some(operation.id), ..JobFilter::default() };
-            if !self.jobs(&filter, None, 1).await?.jobs.is_empty() {
-                return Ok(state);
+        let mut has_waiting = false;
+        let live = JobState::ALL.into_iter().filter(|state| !state.is_ended()).collect();
+        let filter = JobFilter { states: live, operation: Some(operation.id), ..JobFilter::default() };
+        let mut after = None;
+        loop {
+            let page = self.store.jobs(&filter, after, LIVE_PAGE).await?;
+            if page.jobs.iter().any(|(_, status)| status.state.is_claimed()) {
+                return Ok(OperationState::Running);
             }
+            has_waiting |= !page.jobs.is_empty();
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if has_waiting {
+            return Ok(OperationState::Triggered);
         }
         let trigger = self.trigger_by_id(operation.trigger).await?;
         let is_armed = operation.enabled && trigger.is_some_and(|t| t.state == TriggerState::Active);
@@ -202,15 +212,20 @@ impl Engine {
     }
 
     /// Finds the trigger and pins the plugins; every problem of both, and of the grants, at once.
-    async fn settle(&self, draft: OperationDraft) -> Result<(OperationSpec, Trigger, Pinned), EngineError> {
+    async fn settle(
+        &self,
+        draft: OperationDraft,
+        kept: Option<&Flow>,
+    ) -> Result<(OperationSpec, Trigger, Pinned), EngineError> {
         let trigger = self.trigger(&draft.trigger).await?;
+        self.permits(&draft.spec.principal, Verb::Read, Kind::Trigger, &trigger.owner)?;
         let mut problems: Problems = self.check_host_grants(&draft.spec.grants);
         let bytes = Value::Object(draft.spec.arguments.clone()).to_string().len();
         if bytes > self.limits.arguments_bytes_max {
             let message = format!("are {bytes} bytes as JSON: at most {}", self.limits.arguments_bytes_max);
             problems.add("arguments", message);
         }
-        let pinned = match self.pin_flow(draft.flow).await {
+        let pinned = match self.pin_flow(draft.flow, &draft.spec.principal, kept).await {
             Ok(pinned) => pinned,
             Err(EngineError::Invalid(more)) => {
                 problems.0.extend(more.0);

@@ -5,8 +5,9 @@ use std::sync::{Arc, RwLock};
 
 use semver::Version;
 use windlass_core::arguments::Schemas;
-use windlass_core::flow::PluginPin;
+use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::Digest;
+use windlass_core::permit::{Kind, Verb};
 use windlass_core::plugin::{Plugin, PluginState};
 
 use crate::engine::{Engine, EngineError};
@@ -111,10 +112,18 @@ impl Engine {
         found.ok_or_else(|| EngineError::not_found("plugin", reference))
     }
 
-    /// The exact bytes that a new job or operation will use.
-    pub async fn pin(&self, reference: &str) -> Result<PluginPin, EngineError> {
+    /// The exact bytes that a job or operation of this principal will use. What `kept` uses already may be retired.
+    pub(super) async fn pin(
+        &self,
+        reference: &str,
+        principal: &str,
+        kept: Option<&Flow>,
+    ) -> Result<PluginPin, EngineError> {
         let plugin = self.find_plugin(reference).await?;
-        if plugin.state != PluginState::Active {
+        self.permits(principal, Verb::Read, Kind::Plugin, &plugin.owner)?;
+        let is_kept =
+            kept.is_some_and(|flow| flow.tasks.iter().any(|task| task.plugin.digest == plugin.digest));
+        if plugin.state != PluginState::Active && !is_kept {
             let message = format!("plugin {reference} is retired: use another version");
             return Err(EngineError::precondition(format!("plugin {reference}"), message));
         }
@@ -127,6 +136,8 @@ impl Engine {
 
     /// Registers a plugin whose bytes are stored and compiled. Name and version stand for one digest for ever.
     pub async fn register_plugin(&self, plugin: Plugin) -> Result<Arc<Plugin>, EngineError> {
+        // Uploads at the same time: of the same bytes the first is registered, of others under its name none.
+        let _names = self.names.lock().await;
         if let Some(known) = self.plugin(plugin.digest).await? {
             return Ok(known);
         }

@@ -64,9 +64,7 @@ impl Engine {
             let (job, unit) = self.draft(&submission).await?;
             match self.commit(unit).await {
                 Ok(()) => return Ok(Submitted { job, known: false }),
-                Err(CommitError::Taken { holder }) => {
-                    return Ok(Submitted { job: self.load(holder).await?, known: true });
-                }
+                Err(CommitError::Taken { holder }) => return self.known(holder).await,
                 Err(CommitError::Conflict(
                     Conflict::Generation { key: RecordKey::Plugin(digest), .. }
                     | Conflict::Missing { key: RecordKey::Plugin(digest) },
@@ -85,8 +83,20 @@ impl Engine {
     async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, EngineError> {
         let Some(key) = request_key(submission) else { return Ok(None) };
         match self.store.holder(&key).await? {
-            Some(holder) => Ok(Some(Submitted { job: self.load(holder).await?, known: true })),
+            Some(holder) => Ok(Some(self.known(holder).await?)),
             None => Ok(None),
+        }
+    }
+
+    /// The job that an earlier request with the same id made.
+    async fn known(&self, holder: JobId) -> Result<Submitted, EngineError> {
+        match self.load(holder).await {
+            Ok(job) => Ok(Submitted { job, known: true }),
+            Err(EngineError::NotFound { .. }) => Err(EngineError::precondition(
+                format!("job {holder}"),
+                format!("this request id made job {holder}, which was purged: use another request id"),
+            )),
+            Err(error) => Err(error),
         }
     }
 
@@ -96,7 +106,7 @@ impl Engine {
             return Err(EngineError::invalid("job.work", "give an action or a flow"));
         };
         let mut problems = self.check_submission(submission);
-        let pinned = match self.pin_flow(flow).await {
+        let pinned = match self.pin_flow(flow, &submission.principal, None).await {
             Ok(pinned) => pinned,
             Err(EngineError::Invalid(more)) => {
                 problems.0.extend(more.0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use windlass_core::decide::create::{Timing, create, create_dropped};
 use windlass_core::entry::Actor;
 use windlass_core::id::{JobId, OperationId, TriggerId};
@@ -15,10 +15,16 @@ use windlass_core::trigger::{Trigger, TriggerKind, TriggerRefused, TriggerSpec, 
 
 use crate::engine::plugin::check_generation;
 use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
-use crate::store::{Change, CommitError, Expected, Record, RecordKey, RecordKind, UniqueKey, Unit};
+use crate::store::{
+    Change, CommitError, Expected, JobFilter, Record, RecordKey, RecordKind, UniqueKey, Unit,
+};
 
 /// Jobs that one firing makes in one transaction: enough for any fan-out, small enough not to hold up others.
 pub const FIRING_JOBS_MAX: usize = 1_000;
+/// Bytes of arguments that one firing copies into its jobs in one transaction.
+pub const FIRING_BYTES_MAX: usize = 16 << 20;
+/// The jobs of one firing are made within moments of each other.
+const FIRING_SPREAD: TimeDelta = TimeDelta::seconds(60);
 /// Times that one preview shows.
 pub const PREVIEW_MAX: usize = 1_000;
 /// Records read from the store at once.
@@ -134,41 +140,62 @@ impl Engine {
         Ok(self.commit(Unit::of(vec![remove])).await?)
     }
 
-    /// Makes an occurrence now, once for each request id.
+    /// Makes an occurrence now, once for each request id: a repeated one answers the jobs of the first.
     pub async fn fire_trigger(
         &self,
         reference: &str,
         principal: &str,
         request_id: &str,
     ) -> Result<Vec<JobId>, EngineError> {
-        let trigger = self.trigger(reference).await?;
-        self.permits(principal, Verb::Fire, Kind::Trigger, &trigger.owner)?;
-        let key = UniqueKey::Request {
-            principal: principal.to_owned(),
-            request_id: format!("fire/{}/{request_id}", trigger.id),
-        };
         for _ in 0..DECIDE_TRIES_MAX {
+            let trigger = self.trigger(reference).await?;
+            self.permits(principal, Verb::Fire, Kind::Trigger, &trigger.owner)?;
+            let key = UniqueKey::Request {
+                principal: principal.to_owned(),
+                request_id: format!("fire/{}/{request_id}", trigger.id),
+            };
             let now = self.now();
             let occurrence = trigger.fire_now(request_id, now)?;
             let actor = Actor::Principal(principal.to_owned());
             let (mut unit, jobs) =
                 self.fan_out(&trigger, &[(occurrence, Verdict::Run)], None, &actor).await?;
             let holder = jobs.first().copied().unwrap_or(JobId(trigger.id.0));
-            unit.changes.insert(0, Change::Take { key: key.clone(), at: now, job: holder });
+            unit.changes.insert(0, Change::Take { key, at: now, job: holder });
             match self.commit(unit).await {
                 Ok(()) => return Ok(jobs),
-                Err(CommitError::Taken { holder }) => {
-                    return Err(EngineError::Exists {
-                        kind: "firing",
-                        id: request_id.to_owned(),
-                        message: format!("this request fired the trigger before; its first job is {holder}"),
-                    });
-                }
+                Err(CommitError::Taken { holder }) => return self.fired_before(&trigger, holder).await,
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(EngineError::Busy { subject: format!("trigger {reference}") })
+    }
+
+    /// The jobs of the firing that made this one.
+    async fn fired_before(&self, trigger: &Trigger, first: JobId) -> Result<Vec<JobId>, EngineError> {
+        let occurrence_of = |spec: &JobSpec| match &spec.origin {
+            Origin::Operation { occurrence, .. } => Some(occurrence.clone()),
+            Origin::Submitted => None,
+        };
+        let Some(job) = self.store.job(first).await? else { return Ok(Vec::new()) };
+        let occurrence = occurrence_of(&job.spec);
+        let filter = JobFilter {
+            trigger: Some(trigger.id),
+            created_from: Some(job.spec.created - FIRING_SPREAD),
+            created_before: Some(job.spec.created + FIRING_SPREAD),
+            ..JobFilter::default()
+        };
+        let (mut jobs, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.jobs(&filter, after, PAGE).await?;
+            let same = page.jobs.iter().filter(|(spec, _)| occurrence_of(spec) == occurrence);
+            jobs.extend(same.map(|(spec, _)| spec.id));
+            after = page.next;
+            if after.is_none() {
+                jobs.sort();
+                return Ok(jobs);
+            }
+        }
     }
 
     /// When a schedule will be due.
@@ -205,8 +232,10 @@ impl Engine {
     pub async fn fire_due(&self, id: TriggerId) -> Result<(), EngineError> {
         for _ in 0..DECIDE_TRIES_MAX {
             let Some(trigger) = self.trigger_by_id(id).await? else { return Ok(()) };
-            let bound_count = self.bound(id).await?.len().max(1);
-            let batch_max = (FIRING_JOBS_MAX / bound_count).max(1);
+            let bound = self.bound(id).await?;
+            let bytes: usize = bound.iter().map(arguments_bytes).sum();
+            let by_bytes = FIRING_BYTES_MAX / bytes.max(1);
+            let batch_max = (FIRING_JOBS_MAX / bound.len().max(1)).min(by_bytes).max(1);
             let firing = match trigger.fire(self.now(), batch_max) {
                 Ok(firing) => firing,
                 Err(error) => {
@@ -231,6 +260,7 @@ impl Engine {
             }
         }
         // The due index still names it: it goes on at the next turn.
+        tracing::warn!(trigger = %id, tries = DECIDE_TRIES_MAX, "a trigger is due for more than one turn decides");
         Ok(())
     }
 
@@ -392,6 +422,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// What the arguments of an operation add to each of its jobs.
+pub(super) fn arguments_bytes(operation: &Operation) -> usize {
+    serde_json::Value::Object(operation.arguments.clone()).to_string().len()
 }
 
 impl From<TriggerRefused> for EngineError {

@@ -1,5 +1,6 @@
 //! The journal of a running call: what the guest makes durable, prints and reports.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex as SyncMutex;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,7 +17,7 @@ use windlass_core::payload::Payload;
 
 use crate::engine::Engine;
 use crate::executors::{Journal, Print, Stop};
-use crate::store::{Change, CommitError, StoreFailure, Unit};
+use crate::store::{Change, CommitError, Unit};
 
 /// What guests print is written at most this often: it is not worth a commit of its own.
 pub const FLUSH_PERIOD: Duration = Duration::from_secs(1);
@@ -26,6 +27,10 @@ const LINES_WAITING_MAX: usize = 4_096;
 const UNDO_RECORDS_MAX: usize = 1_000;
 /// Bytes of all undo records of one instance: they travel with every commit of the instance.
 const UNDO_BYTES_MAX: usize = 1 << 20;
+/// Notes that one call may write: a checkpoint for every part of a large work, not a database.
+const NOTES_MAX: usize = 1_000;
+/// Bytes of the notes of one call: attempts are bounded, so this bounds what a plugin can put into the store.
+const NOTES_BYTES_MAX: usize = 16 << 20;
 /// A decision is taken again when an operator changed the job meanwhile; more often than this is no coincidence.
 const TRIES_MAX: usize = 32;
 
@@ -41,6 +46,8 @@ pub struct RunningJournal {
     epoch: u64,
     stop: AtomicU8,
     noise: SyncMutex<Noise>,
+    /// Bytes of the notes written by this call, by name.
+    noted: SyncMutex<HashMap<String, usize>>,
 }
 
 #[derive(Default)]
@@ -52,8 +59,8 @@ struct Noise {
 
 impl RunningJournal {
     pub fn new(engine: Arc<Engine>, job: Arc<Mutex<Job>>, call: CallName, epoch: u64) -> Self {
-        let (stop, noise) = (AtomicU8::new(NONE), SyncMutex::default());
-        Self { engine, job, call, epoch, stop, noise }
+        let (stop, noise, noted) = (AtomicU8::new(NONE), SyncMutex::default(), SyncMutex::default());
+        Self { engine, job, call, epoch, stop, noise, noted }
     }
 
     /// The job is being cancelled: the guest is told at its next call of the journal.
@@ -85,44 +92,45 @@ impl RunningJournal {
         }
     }
 
+    /// Decides on a copy: the call's deadline may drop this in the middle of a commit, and the job in memory must
+    /// never be ahead of the stored one.
     async fn record(&self, decide: impl Fn(&mut Decision<'_>) -> bool) -> Result<(), Stop> {
         let mut job = self.job.lock().await;
         for _ in 0..TRIES_MAX {
-            let mut decision = Decision::new(&mut job, self.engine.now(), self.engine.host_actor());
+            let mut next = job.clone();
+            let mut decision = Decision::new(&mut next, self.engine.now(), self.engine.host_actor());
             if !decide(&mut decision) {
                 return Err(self.lost());
             }
             let entries = decision.into_entries();
-            let change = Change::recorded(&job, entries, Some(self.epoch));
+            let change = Change::recorded(&next, entries, Some(self.epoch));
             match self.engine.commit(Unit::of(vec![change])).await {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Fenced { .. } | CommitError::Taken { .. }) => return Err(self.lost()),
-                Err(CommitError::Storage(_)) => {
-                    self.reload(&mut job).await?;
-                    return Err(Stop::StoreDown);
+                Ok(()) => {
+                    *job = next;
+                    return Ok(());
                 }
+                Err(CommitError::Conflict(_)) => match self.engine.store.job(job.id()).await {
+                    Ok(Some(stored)) => *job = stored,
+                    Ok(None) => return Err(self.lost()),
+                    Err(_) => return Err(Stop::StoreDown),
+                },
+                Err(CommitError::Fenced { .. } | CommitError::Taken { .. }) => return Err(self.lost()),
+                Err(CommitError::Storage(_)) => return Err(Stop::StoreDown),
             }
-            self.reload(&mut job).await?;
         }
         Err(Stop::StoreDown)
     }
 
-    /// What was decided and not committed must not stay in memory.
-    async fn reload(&self, job: &mut Job) -> Result<(), Stop> {
-        loop {
-            match self.engine.store.job(job.id()).await {
-                Ok(Some(stored)) => {
-                    *job = stored;
-                    return Ok(());
-                }
-                Ok(None) => return Err(self.lost()),
-                Err(StoreFailure::Corrupt(_)) => return Err(Stop::StoreDown),
-                Err(StoreFailure::Full | StoreFailure::Down(_)) => {
-                    tokio::time::sleep(super::STORE_PAUSE_MIN).await
-                }
-            }
+    /// Whether one more note keeps the call within its bounds.
+    fn may_note(&self, name: &str, bytes: usize) -> bool {
+        let mut noted = self.noted.lock().expect("nothing panics while it holds the notes");
+        let others: usize = noted.iter().filter(|(other, _)| *other != name).map(|(_, bytes)| bytes).sum();
+        let is_new = !noted.contains_key(name);
+        if (is_new && noted.len() >= NOTES_MAX) || others + bytes > NOTES_BYTES_MAX {
+            return false;
         }
+        noted.insert(name.to_owned(), bytes);
+        true
     }
 
     fn lost(&self) -> Stop {
@@ -156,6 +164,9 @@ impl Journal for RunningJournal {
     }
 
     async fn note(&self, name: String, value: Vec<u8>) -> Result<(), Stop> {
+        if !self.may_note(&name, value.len()) {
+            return Err(Stop::TooLarge);
+        }
         let job = self.job.lock().await.id();
         let (task, epoch) = (self.call.task.clone(), self.epoch);
         let note = Change::Note { job, epoch, task, name, value };

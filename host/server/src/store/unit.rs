@@ -34,6 +34,7 @@ impl Unit {
 
 /// One change, with what it expects.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // Jobs, by far the most, are boxed; records are rare.
 pub enum Change {
     Job(Box<JobChange>),
     /// Writes a record.

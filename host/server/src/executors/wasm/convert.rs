@@ -78,6 +78,7 @@ pub(super) fn to_guest_evidence(evidence: Evidence) -> types::Evidence {
 
 /// The call as the guest is told of it. `left` is the time until its deadline, told by the wall clock, for that is
 /// the clock that guests read through WASI.
+#[allow(clippy::disallowed_methods)]
 pub(super) fn to_guest_call(call: &Call, left: Duration) -> types::Call {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     types::Call {

@@ -13,6 +13,7 @@ use windlass_proto::v1;
 use super::time::{duration, millis, timestamp};
 use super::trigger::{check_no_id, chosen_id};
 use super::{checked, etag, given, grants, json, mask, work};
+use crate::engine::flow::unpinned;
 use crate::engine::EngineError;
 use crate::engine::operation::{OperationDraft, OperationState};
 use crate::engine::submit::PRIORITY_MAX;
@@ -162,7 +163,7 @@ impl Edit {
             description: pick!("description", description),
             never_revert: pick!("never_revert", never_revert),
         };
-        let flow = if has("work") { written.flow.clone() } else { work::unpinned(&stored.flow) };
+        let flow = if has("work") { written.flow.clone() } else { unpinned(&stored.flow) };
         OperationDraft { spec, trigger: stored.trigger.to_string(), flow }
     }
 }

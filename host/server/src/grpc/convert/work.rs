@@ -107,18 +107,3 @@ fn task_to_wire(task: &Task) -> v1::Task {
 fn name_of(pin: &PluginPin) -> String {
     format!("{}@{}", pin.name, pin.version)
 }
-
-/// A stored flow, to be asked for once more: its plugins by digest.
-pub fn unpinned(flow: &Flow) -> Flow<String> {
-    let tasks = flow.tasks.iter().cloned().map(|task| Task {
-        plugin: task.plugin.digest.to_string(),
-        name: task.name,
-        action: task.action,
-        inputs: task.inputs,
-        revert_inputs: task.revert_inputs,
-        provides: task.provides,
-        timeout_ms: task.timeout_ms,
-        retry: task.retry,
-    });
-    Flow { tasks: tasks.collect(), defaults: flow.defaults.clone() }
-}

@@ -108,5 +108,6 @@ impl Handle {
         {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
+        self.opener.unlock();
     }
 }

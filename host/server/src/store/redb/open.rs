@@ -55,8 +55,8 @@ pub(super) struct Opener {
     pub make: MakeStorage,
     pub cache_bytes: usize,
     pub quick_repair_from_bytes: u64,
-    /// Held as long as the store lives, also while the database is reopened.
-    _lock: Option<File>,
+    /// Held until the store is closed, also while the database is reopened.
+    lock: Option<File>,
 }
 
 /// Why the database did not open.
@@ -69,10 +69,10 @@ pub(super) enum Closed {
 
 impl Opener {
     pub fn new(path: PathBuf, make: MakeStorage, cache_bytes: usize, quick_repair_from_bytes: u64) -> Self {
-        Self { path, make, cache_bytes, quick_repair_from_bytes, _lock: None }
+        Self { path, make, cache_bytes, quick_repair_from_bytes, lock: None }
     }
 
-    /// A store in a file, which is locked for as long as this lives.
+    /// A store in a file, which is locked until it is closed.
     pub fn of_file(path: &Path, cache_bytes: usize, quick_repair_from_bytes: u64) -> Result<Self, OpenError> {
         let refused = |error: &io::Error| refused(path, error);
         if let Some(folder) = path.parent() {
@@ -92,7 +92,16 @@ impl Opener {
             Ok(Arc::new(backend))
         });
         let opener = Self::new(path.to_owned(), make, cache_bytes, quick_repair_from_bytes);
-        Ok(Self { _lock: Some(lock), ..opener })
+        Ok(Self { lock: Some(lock), ..opener })
+    }
+
+    /// Lets another open the file, though this still lives. Nothing may be opened by it any more.
+    pub fn unlock(&self) {
+        if let Some(lock) = &self.lock
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the store's lock is kept until the program ends");
+        }
     }
 
     /// Opens, verifies or repairs the database, and brings its tables into being.

@@ -1,0 +1,110 @@
+//! Attendance: a running call, and what happens to its job meanwhile.
+//!
+//! News of a cancel or a lost claim comes by bulletin, and by looking now and then: a bulletin may be lost.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+use windlass_core::call::{Call, Outcome};
+use windlass_core::decide::outcome::CallName;
+use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
+use windlass_core::id::JobId;
+use windlass_core::job::{Claim, Job, Request};
+
+use super::Runner;
+use super::journal::{FLUSH_PERIOD, RunningJournal};
+use crate::engine::news::Bulletin;
+
+/// Every how many flushes the stored job is looked at.
+const LOOK_FLUSHES: u32 = 3;
+
+impl Runner {
+    /// Runs the guest. None where the host stops before it has finished, or the claim is lost: then the guest has
+    /// ended as well.
+    pub(super) async fn make_call(
+        &self,
+        shared: &Arc<Mutex<Job>>,
+        name: &CallName,
+        call: Call,
+        epoch: u64,
+    ) -> Option<Outcome> {
+        let (id, begun) = {
+            let job = shared.lock().await;
+            (job.id(), job.status.sequence)
+        };
+        let mut bulletins = self.engine.news.subscribe(id);
+        let journal = Arc::new(RunningJournal::new(self.engine.clone(), shared.clone(), name.clone(), epoch));
+        let (registry, for_guest) = (self.registry.clone(), journal.clone());
+        let guest = self.guests.spawn(async move { registry.call(call, for_guest).await });
+        let mut guest = AbortOnDropHandle::new(guest);
+        let mut flush = tokio::time::interval(FLUSH_PERIOD);
+        flush.tick().await;
+        let mut flushes = 0_u32;
+        loop {
+            let must_end = tokio::select! {
+                ended = &mut guest => {
+                    journal.flush().await;
+                    return Some(outcome(ended));
+                }
+                () = self.aborting.cancelled() => true,
+                _ = flush.tick() => {
+                    journal.flush().await;
+                    flushes = flushes.wrapping_add(1);
+                    flushes.is_multiple_of(LOOK_FLUSHES) && self.look(id, epoch, &journal).await
+                }
+                bulletin = bulletins.recv() => match bulletin {
+                    // Bulletins of commits before the call may arrive late, and out of order.
+                    Ok(Bulletin::Recorded { sequence, .. }) if sequence <= begun => false,
+                    Ok(Bulletin::Recorded { cancels, claim, .. }) => {
+                        heed(cancels.is_some(), claim, epoch, &journal)
+                    }
+                    Ok(Bulletin::Progress { .. }) => false,
+                    Err(RecvError::Lagged(_)) => self.look(id, epoch, &journal).await,
+                    // The sender lives as long as this receiver is registered.
+                    Err(RecvError::Closed) => {
+                        bulletins = self.engine.news.subscribe(id);
+                        false
+                    }
+                },
+            };
+            if must_end {
+                break;
+            }
+        }
+        guest.abort();
+        // The claim is not given back while the guest still runs. How it ended is not an outcome.
+        drop(guest.await);
+        journal.flush().await;
+        None
+    }
+
+    async fn look(&self, id: JobId, epoch: u64, journal: &RunningJournal) -> bool {
+        match self.engine.store.job(id).await {
+            Ok(Some(job)) => {
+                let is_cancelled = matches!(job.status.request, Some(Request::Cancel { .. }));
+                heed(is_cancelled, job.status.claim, epoch, journal)
+            }
+            Ok(None) => true,
+            // While the store is down nobody else gets the claim.
+            Err(_) => false,
+        }
+    }
+}
+
+/// True where the call must end: its job has another claim, or none.
+fn heed(is_cancelled: bool, claim: Option<Claim>, epoch: u64, journal: &RunningJournal) -> bool {
+    if is_cancelled {
+        journal.cancel();
+    }
+    claim.map(|claim| claim.epoch) != Some(epoch)
+}
+
+fn outcome(ended: Result<Outcome, JoinError>) -> Outcome {
+    ended.unwrap_or_else(|error| {
+        let fault = Fault::new(HOST_UNAVAILABLE, format!("the host failed in the call: {error}"));
+        Outcome::Broken { fault }
+    })
+}
