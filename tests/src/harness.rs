@@ -127,8 +127,9 @@ impl TestHost {
     /// Ends as a process that is killed, as far as one process can: calls are cut, nothing is given up.
     pub async fn crash(&mut self) {
         if let Some(Running { host, store, .. }) = self.running.take() {
-            drop(host);
+            // First: who is killed writes no farewell.
             store.close().await;
+            drop(host);
         }
         self.launch().await;
     }

@@ -158,10 +158,10 @@ fn honesty(job: &Job) -> Vec<String> {
                 }
             }
         }
+        JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded
+            if left.is_empty() => {}
         JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded => {
-            if !left.is_empty() {
-                problems.push(format!("it is {}, and {left:?} have effects", job.status.state.word()));
-            }
+            problems.push(format!("it is {}, and {left:?} have effects", job.status.state.word()));
         }
         JobState::Failed => {
             let named: HashSet<_> = job.status.residue.iter().collect();
@@ -209,10 +209,10 @@ fn effects(job: &Job, calls: &[&LedgerLine]) -> Vec<String> {
             problems.push(format!("{name} has effects that the residue does not name"));
         }
         let undone = instance.state == TaskState::Reverted && instance.revert_attempt > 0;
-        let is_reverted = |line: &&&LedgerLine| {
-            line.kind == "revert" && line.task == call.task && line.iteration == call.iteration
-        };
-        if call.kind == "apply" && undone && !calls.iter().any(|line| is_reverted(&line)) {
+        let was_called = calls
+            .iter()
+            .any(|line| line.kind == "revert" && line.task == call.task && line.iteration == call.iteration);
+        if call.kind == "apply" && undone && !was_called {
             problems.push(format!("{name} counts as reverted, and its revert was never called"));
         }
     }

@@ -89,7 +89,10 @@ pub fn with_renamed(component: &[u8], name: &str, by: &str) -> Vec<u8> {
     renamed
 }
 
-fn map_sections(module: &[u8], map: &mut dyn FnMut(u8, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+/// Gives a section's new content; none where it stays as it is.
+type MapSection<'a> = &'a mut dyn FnMut(u8, &[u8]) -> Option<Vec<u8>>;
+
+fn map_sections(module: &[u8], map: MapSection<'_>) -> Vec<u8> {
     let (header, mut rest) = module.split_at(HEADER_BYTES);
     let is_component = header[6] == 1;
     let mut mapped = header.to_vec();

@@ -4,6 +4,7 @@ mod e2e_jobs {
     mod board;
     mod cancel;
     mod list;
+    mod lost;
     mod submit;
     mod suspend;
     mod time;

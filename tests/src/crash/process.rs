@@ -32,6 +32,7 @@ pub struct HostProcess {
 }
 
 /// What became of a start.
+#[allow(clippy::large_enum_variant)] // One at a time.
 pub enum Started {
     Ready(HostProcess),
     /// It ended before it was ready.

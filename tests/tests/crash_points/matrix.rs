@@ -212,8 +212,8 @@ async fn check_end(site: &Site, case: &Case) -> Found {
 /// Dies at one transaction of an upload after the other, until an upload needs no more of them.
 pub async fn kill_while_uploading(binary: &str) {
     const STEPS_MAX: u64 = 64;
-    let mut died = 0;
     for number in 1..=STEPS_MAX {
+        let died = number - 1;
         let site = Site::fresh().await;
         let point = CrashPoint { write: Write::BlobStep, number, side: Side::Before };
         let host = crash_host(binary, &site, Some(point)).await.ready();
@@ -226,7 +226,6 @@ pub async fn kill_while_uploading(binary: &str) {
             return;
         }
         assert!(ended.is_crash(), "{point}: {ended:#?}");
-        died += 1;
         let host = crash_host(binary, &site, None).await.ready();
         let mut client = host.client().await.expect("it serves");
         let again = client.upload(plugins::fixtures()).await.expect("the next upload is taken");

@@ -104,7 +104,7 @@ async fn filters_must_all_match() {
     );
     let succeeded = vec![JobState::Succeeded.into()];
     let both = v1::ListJobsRequest { labels: label("red"), states: succeeded.clone(), ..any() };
-    assert_eq!(list(both).await, [red.clone()]);
+    assert_eq!(list(both).await, std::slice::from_ref(&red));
     let either = vec![JobState::Reverted.into(), JobState::Succeeded.into()];
     assert_eq!(list(v1::ListJobsRequest { states: either, ..any() }).await.len(), 3);
     let since = v1::ListJobsRequest { create_time_min: Some(timestamp(middle)), ..any() };

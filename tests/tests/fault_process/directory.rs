@@ -187,3 +187,14 @@ async fn a_corrupt_store_is_refused_whatever_is_wrong_with_it_and_stays_as_it_is
     assert_eq!(jobs.len(), 1);
     stopped_well(&host.terminate().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_making_was_interrupted_is_made_anew() {
+    let site = Site::fresh().await;
+    std::fs::write(site.store_file(), b"").expect("it can be written");
+    std::fs::write(site.data().join("windlass.redb.new"), b"half a sto").expect("it can be written");
+    stopped_well(&windlass(&site, [""; 0]).await.ready().terminate().await);
+    assert!(!site.data().join("windlass.redb.new").exists());
+    // And found again.
+    stopped_well(&windlass(&site, [""; 0]).await.ready().terminate().await);
+}

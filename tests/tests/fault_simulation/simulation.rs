@@ -37,6 +37,8 @@ const HEALING_ROUNDS_MAX: usize = 200;
 /// Longer than any pause that a call may ask for.
 const HEALING_STEP: TimeDelta = TimeDelta::days(2);
 const ROWS: usize = 100;
+/// A message, the end of a select, a call that is cut: each takes a turn of the runtime.
+const SETTLING_TURNS: usize = 20;
 /// The label by which the script knows a job whose id is another in every run.
 const NUMBER: &str = "number";
 
@@ -236,8 +238,7 @@ impl Simulation {
     async fn settle(&self) {
         loop {
             let (mut changes, mut ended) = (self.scripted.subscribe(), self.ended.subscribe());
-            let running: usize = self.members.iter().map(Member::running).sum();
-            if running == self.scripted.held().len() {
+            if self.is_settled().await {
                 return;
             }
             tokio::select! {
@@ -245,6 +246,18 @@ impl Simulation {
                 changed = ended.changed() => changed.expect("the simulation lives"),
             }
         }
+    }
+
+    /// Whoever was told to stop has a few turns to hear of it.
+    async fn is_settled(&self) -> bool {
+        for _ in 0..SETTLING_TURNS {
+            let running: usize = self.members.iter().map(Member::running).sum();
+            if running != self.scripted.held().len() {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
     }
 
     /// X01, X02, X07 and the replay of every logbook; and J11: who lost a claim begins nothing more.

@@ -117,7 +117,8 @@ pub(super) fn invalid(problems: &Problems) -> Status {
         [] => "the request is not valid".to_owned(),
         [only] => bounded(&format!("{}: {}", only.path, only.message)),
         [first, rest @ ..] => {
-            bounded(&format!("{}: {}; and {} more problems", first.path, first.message, rest.len()))
+            let problems = if rest.len() == 1 { "problem" } else { "problems" };
+            bounded(&format!("{}: {}; and {} more {problems}", first.path, first.message, rest.len()))
         }
     };
     Status::with_error_details(Code::InvalidArgument, message, ErrorDetails::with_bad_request(violations))

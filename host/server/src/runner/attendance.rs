@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use windlass_core::call::{Call, Outcome};
 use windlass_core::decide::outcome::CallName;
@@ -40,14 +41,16 @@ impl Runner {
         let (registry, for_guest) = (self.registry.clone(), journal.clone());
         let guest = self.guests.spawn(async move { registry.call(call, for_guest).await });
         let mut guest = AbortOnDropHandle::new(guest);
-        let mut flush = tokio::time::interval(FLUSH_PERIOD);
-        flush.tick().await;
+        // Not from now on: even the first tick of an interval takes up to a millisecond, and most calls take less.
+        let mut flush = tokio::time::interval_at(Instant::now() + FLUSH_PERIOD, FLUSH_PERIOD);
         let mut flushes = 0_u32;
         loop {
             let must_end = tokio::select! {
                 ended = &mut guest => {
                     journal.flush().await;
-                    return Some(outcome(ended));
+                    // The runtime of the guests ends with the host: nobody knows what the call did.
+                    let is_cut = ended.is_err() && self.aborting.is_cancelled();
+                    return (!is_cut).then(|| outcome(ended));
                 }
                 () = self.aborting.cancelled() => true,
                 _ = flush.tick() => {

@@ -13,8 +13,8 @@ use windlass_proto::v1;
 use super::time::{duration, millis, timestamp};
 use super::trigger::{check_no_id, chosen_id};
 use super::{checked, etag, given, grants, json, mask, work};
-use crate::engine::flow::unpinned;
 use crate::engine::EngineError;
+use crate::engine::flow::unpinned;
 use crate::engine::operation::{OperationDraft, OperationState};
 use crate::engine::submit::PRIORITY_MAX;
 

@@ -68,7 +68,13 @@ pub(super) enum Closed {
 }
 
 impl Opener {
-    pub fn new(path: PathBuf, make: MakeStorage, cache_bytes: usize, quick_repair_from_bytes: u64) -> Self {
+    pub fn new(
+        path: impl Into<PathBuf>,
+        make: MakeStorage,
+        cache_bytes: usize,
+        quick_repair_from_bytes: u64,
+    ) -> Self {
+        let path = path.into();
         Self { path, make, cache_bytes, quick_repair_from_bytes, lock: None }
     }
 
@@ -85,14 +91,37 @@ impl Opener {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(refused(&error)),
         }
-        let file = path.to_owned();
-        let make: MakeStorage = Box::new(move || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file)?;
-            let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-            Ok(Arc::new(backend))
-        });
-        let opener = Self::new(path.to_owned(), make, cache_bytes, quick_repair_from_bytes);
+        let of = |path: &Path| Self::new(path, storage_of(path), cache_bytes, quick_repair_from_bytes);
+        let opener = of(path);
+        let is_missing = match fs::metadata(path) {
+            // A file that was made and not filled is as good as none.
+            Ok(found) => found.len() == 0,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_missing {
+            opener.create_whole(&of(&beside(path, "new")))?;
+        }
         Ok(Self { lock: Some(lock), ..opener })
+    }
+
+    /// Makes the database under another name first: one whose making was interrupted, by a crash or a full disk, is
+    /// never found under its own.
+    fn create_whole(&self, aside: &Self) -> Result<(), OpenError> {
+        let create = || {
+            if let Err(error) = fs::remove_file(&aside.path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(closed(&error));
+            }
+            drop(aside.open()?);
+            let moved = fs::rename(&aside.path, &self.path).and_then(|()| sync_folder(&self.path));
+            moved.map_err(|error| closed(&error))
+        };
+        create().map_err(|closed| {
+            // What is left of it is only in the way, above all on a full disk.
+            drop(fs::remove_file(&aside.path));
+            self.explain(closed)
+        })
     }
 
     /// Lets another open the file, though this still lives. Nothing may be opened by it any more.
@@ -146,6 +175,23 @@ impl Opener {
             Closed::Failed(StoreFailure::Corrupt(reason)) => OpenError::Corrupt { path, reason },
             Closed::Failed(StoreFailure::Down(reason)) => OpenError::Unreadable { path, reason },
         }
+    }
+}
+
+fn storage_of(path: &Path) -> MakeStorage {
+    let path = path.to_owned();
+    Box::new(move || {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Arc::new(backend))
+    })
+}
+
+/// Makes a new name in the folder of `path` durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
     }
 }
 
