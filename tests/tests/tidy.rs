@@ -174,3 +174,15 @@ fn every_module_says_what_it_is() {
         .collect();
     assert!(missing.is_empty(), "these files do not say what they are: {missing:?}");
 }
+
+#[test]
+fn the_published_list_of_imports_is_the_one_that_is_checked() {
+    let text = fs::read_to_string(root().join("plugin-sdk/README.md")).expect("the SDK has a README");
+    let list = text
+        .rsplit("```text")
+        .next()
+        .and_then(|rest| rest.split("```").next())
+        .expect("the list is the last block");
+    let published: Vec<_> = list.split_whitespace().collect();
+    assert_eq!(published, windlass_host::executors::wasm::published_imports());
+}

@@ -83,6 +83,11 @@ impl From<Status> for Problem {
         let details = status.get_error_details();
         let mut problem = Self::new(Exit::of(status.code()), said(&status));
         problem.places = places(&details);
+        // The only thing that is wrong stands in the message already.
+        if matches!(problem.places.as_slice(), [(place, what)] if status.message() == format!("{place}: {what}"))
+        {
+            problem.places.clear();
+        }
         problem.advice = advice(status.code(), &details);
         problem
     }

@@ -16,6 +16,7 @@ use view::OperationView;
 pub enum Verb {
     /// Bind a trigger to an action or a flow
     Create {
+        /// Unique among the operations
         name: String,
         /// The id or name of the trigger
         #[arg(long)]

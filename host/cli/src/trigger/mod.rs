@@ -20,6 +20,7 @@ use view::TriggerView;
 pub enum Verb {
     /// Create a trigger: --every, --cron or --event
     Create {
+        /// Unique among the triggers
         name: String,
         #[command(flatten)]
         due: DueArguments,

@@ -57,7 +57,7 @@ pub enum AdmitError {
     NotAComponent(String),
     #[error("the component lacks the required export {}", .0.join(", "))]
     MissingExports(Vec<String>),
-    #[error("the component imports what no plugin may: {}; see `windlass plugin imports` for the published list", .0.join(", "))]
+    #[error("the component imports what no plugin may: {}; it may import windlass:plugin 0.1 and, of WASI 0.2, cli, clocks, filesystem, io, random, sockets and outgoing http (plugin-sdk/README.md has the list)", .0.join(", "))]
     ForbiddenImports(Vec<String>),
     #[error("the plugin's manifest is not usable: {0}")]
     Manifest(String),

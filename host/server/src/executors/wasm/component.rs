@@ -14,8 +14,14 @@ pub(super) struct Surface<'a> {
     pub manifests: Vec<&'a [u8]>,
 }
 
+/// How every WebAssembly binary begins.
+const MAGIC: &[u8] = b"\0asm";
+
 /// Whether the bytes begin a component or a core module.
 pub(super) fn encoding(bytes: &[u8]) -> Result<Encoding, AdmitError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(AdmitError::NotAComponent("it does not begin with \"\\0asm\"".to_owned()));
+    }
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
         Some(Err(error)) => Err(unreadable(&error)),
