@@ -35,7 +35,7 @@ fn undo_ahead(name: &str, records: serde_json::Value) -> v1::Task {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s10_a_host_that_dies_at_any_write_of_a_job_that_succeeds_changes_nothing_of_how_it_ends() {
+async fn s10_j18_a_host_that_dies_at_any_write_of_a_job_that_succeeds_changes_nothing_of_how_it_ends() {
     let case = Case {
         tasks: vec![value("a", 1), value("b", 2), value("c", 3)],
         state: JobState::Succeeded,

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::grpc::principal;
@@ -38,6 +38,7 @@ impl<S> Service<Request<Body>> for Audit<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
+    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -50,14 +51,24 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let line = Line::of(&request);
         let answered = self.inner.call(request);
+        let is_mutation = line.as_ref().is_some_and(|line| !line.is_read);
         Box::pin(async move {
-            let response = answered.await?;
+            let response = if is_mutation { to_its_end(answered).await? } else { answered.await? };
             if let Some(line) = line {
                 line.write(code_of(&response));
             }
             Ok(response)
         })
     }
+}
+
+/// A client that hangs up does not stop half-way what it asked for: what is committed is also told.
+async fn to_its_end<E: Send + 'static>(
+    answered: impl Future<Output = Result<Response<Body>, E>> + Send + 'static,
+) -> Result<Response<Body>, E> {
+    tokio::spawn(answered).await.unwrap_or_else(|error| {
+        Ok(Status::internal(format!("the host failed in the call: {error}")).into_http())
+    })
 }
 
 struct Line {

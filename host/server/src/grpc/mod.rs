@@ -50,6 +50,9 @@ mod watch;
 use audit::AuditLayer;
 use connection::Connection;
 
+/// Between two tries to accept a connection where the first one failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Bytes of one message, either way. Uploads and downloads are streams of smaller ones, pages are cut below it.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Clients that are connected at once; more wait to be accepted. Below what a process may open by default.
@@ -137,7 +140,14 @@ impl Plane {
         let incoming = TcpListenerStream::new(listener).then(move |accepted| {
             let (places, cut) = (places.clone(), cut.clone());
             async move {
-                let stream: TcpStream = accepted?;
+                let stream: TcpStream = match accepted {
+                    Ok(stream) => stream,
+                    // Without a free descriptor the next one fails as well: do not spin until there is one.
+                    Err(error) => {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        return Err(error);
+                    }
+                };
                 stream.set_nodelay(true)?;
                 let place = places.acquire_owned().await.expect("the places are never closed");
                 Ok::<_, std::io::Error>(Connection::new(stream, place, cut))
