@@ -58,7 +58,7 @@ impl Engine {
         for (index, task) in flow.tasks.into_iter().enumerate() {
             let pin = match self.pin(&task.plugin, principal, kept).await {
                 Ok(pin) => pin,
-                Err(EngineError::Storage(failure)) => return Err(failure.into()),
+                Err(error @ (EngineError::Storage(_) | EngineError::Denied(_))) => return Err(error),
                 Err(error) => {
                     problems.add(format!("flow.tasks[{index}].plugin"), error.to_string());
                     continue;
