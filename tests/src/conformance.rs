@@ -4,10 +4,9 @@
 //! store and open it again: what was acknowledged must still be so.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use windlass_host::store::Store;
-
+mod ask;
+mod bench;
 mod blob;
 mod commit;
 pub mod fixture;
@@ -17,40 +16,8 @@ mod job;
 mod logbook;
 mod record;
 
-type Opening = Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>>;
-type Open = Box<dyn Fn() -> Opening + Send + Sync>;
-
-/// A store under test.
-pub struct Bench {
-    store: Mutex<Option<Arc<dyn Store>>>,
-    reopen: Option<Open>,
-}
-
-impl Bench {
-    /// A store that stays open.
-    pub fn of(store: Arc<dyn Store>) -> Self {
-        Self { store: Mutex::new(Some(store)), reopen: None }
-    }
-
-    /// A store that is closed and opened again at every step.
-    pub async fn reopening(open: impl Fn() -> Opening + Send + Sync + 'static) -> Self {
-        let store = open().await;
-        Self { store: Mutex::new(Some(store)), reopen: Some(Box::new(open)) }
-    }
-
-    pub fn store(&self) -> Arc<dyn Store> {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(store.as_ref().expect("the store is open between steps"))
-    }
-
-    /// A point where a crash or a restart must make no difference.
-    pub async fn step(&self) {
-        let Some(open) = &self.reopen else { return };
-        drop(self.store.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let store = open().await;
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
-    }
-}
+pub use ask::{Ask, ask_of};
+pub use bench::{Bench, Opening};
 
 type Case = (&'static str, fn(Bench) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -77,6 +44,7 @@ const CASES: &[Case] = cases![
     record::an_expectation_changes_nothing_and_refuses_the_rest,
     record::a_unique_key_is_taken_once,
     record::old_requests_and_events_are_forgotten_and_occurrences_are_not,
+    record::many_old_keys_are_forgotten_over_a_few_units,
     logbook::entries_are_paged_without_gap_or_repetition,
     logbook::the_tail_gives_every_entry_once_and_in_order_for_each_job,
     logbook::the_tail_survives_a_purge_within_a_transaction,
@@ -96,6 +64,8 @@ const CASES: &[Case] = cases![
 pub async fn run_all(make: impl AsyncFn() -> Bench) {
     for (name, case) in CASES {
         println!("case {name}");
-        case(make().await).await;
+        let bench = make().await;
+        case(bench.clone()).await;
+        bench.finish().await;
     }
 }

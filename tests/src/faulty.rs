@@ -1,10 +1,11 @@
-//! Faults of a store: what is refused, for how long, and how often it was asked meanwhile.
+//! Faults of a store: what is refused, for how long, what dawdles, and how often it was asked meanwhile.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
-use windlass_host::store::StoreFailure;
+use windlass_host::store::{StoreFailure, Unit};
 
+use crate::dice::Dice;
 use crate::guarded::{Guard, Op};
 
 /// What is wrong with the store.
@@ -25,32 +26,64 @@ pub enum Slip {
     Lost,
     /// It is made, and its caller is told that the store failed.
     Unknown,
+    /// Another host takes its jobs first, so that the store fences it. Waits for a commit that speaks for a claim.
+    Fenced,
 }
+
+/// Turns that an operation lets others go ahead, at most: enough to turn the order of a handful of commits round.
+const TURNS_MAX: u64 = 12;
 
 /// See the module. None by default.
 #[derive(Debug, Default)]
 pub struct Faults {
     trouble: Mutex<Option<Trouble>>,
     slip: Mutex<Option<(u64, Slip)>>,
+    delay: Mutex<Option<Dice>>,
+    usurped: Mutex<Vec<Unit>>,
     commits: AtomicU64,
     asked: AtomicU64,
 }
 
 impl Faults {
-    /// From now on, until it is set to none.
-    pub fn set(&self, trouble: Option<Trouble>) {
-        *self.trouble.lock().expect("nothing panics while it holds the trouble") = trouble;
+    /// Nothing fails, and every operation is held back by a number of turns that follows from the seed.
+    pub fn delaying(seed: u64) -> Self {
+        let faults = Self::default();
+        faults.delay(Some(seed));
+        faults
     }
 
-    /// The n-th commit from now on, counted from 1, goes wrong.
+    /// From now on, until it is set to none.
+    pub fn set(&self, trouble: Option<Trouble>) {
+        *held(&self.trouble) = trouble;
+    }
+
+    /// From now on, until it is set to none.
+    pub fn delay(&self, seed: Option<u64>) {
+        *held(&self.delay) = seed.map(Dice::of);
+    }
+
+    /// The n-th commit from now on, counted from 1, goes wrong. Where commits overlap: the first of those that the
+    /// slip can befall from then on.
     pub fn slip(&self, n: u64, slip: Slip) {
         let at = self.commits() + n;
-        *self.slip.lock().expect("nothing panics while it holds the slip") = Some((at, slip));
+        *held(&self.slip) = Some((at, slip));
     }
 
     /// Whether the slip has happened.
     pub fn has_slipped(&self) -> bool {
-        self.slip.lock().expect("nothing panics while it holds the slip").is_none()
+        held(&self.slip).is_none()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.set(None);
+        self.delay(None);
+        *held(&self.slip) = None;
+    }
+
+    /// The units by which another host took jobs, since this was asked last.
+    pub fn usurped_units(&self) -> Vec<Unit> {
+        std::mem::take(&mut *held(&self.usurped))
     }
 
     /// Commits that were begun.
@@ -64,13 +97,17 @@ impl Faults {
     }
 
     fn slips(&self, wanted: Slip) -> bool {
-        let mut slip = self.slip.lock().expect("nothing panics while it holds the slip");
-        let is_now = *slip == Some((self.commits(), wanted));
+        let mut slip = held(&self.slip);
+        let is_now = slip.is_some_and(|(at, slip)| slip == wanted && self.commits() >= at);
         if is_now {
             *slip = None;
         }
         is_now
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds a fault")
 }
 
 fn down() -> StoreFailure {
@@ -80,7 +117,7 @@ fn down() -> StoreFailure {
 impl Guard for Faults {
     fn before(&self, op: Op) -> Result<(), StoreFailure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let trouble = *self.trouble.lock().expect("nothing panics while it holds the trouble");
+        let trouble = *held(&self.trouble);
         let is_write = match op {
             Op::Commit { .. } | Op::PutBlob | Op::RemoveBlob => true,
             Op::Read => false,
@@ -108,4 +145,17 @@ impl Guard for Faults {
     }
 
     fn step(&self, _: Op) {}
+
+    fn turns(&self, _: Op) -> u32 {
+        let mut delay = held(&self.delay);
+        delay.as_mut().map_or(0, |dice| dice.below(TURNS_MAX + 1) as u32)
+    }
+
+    fn usurps(&self) -> bool {
+        self.slips(Slip::Fenced)
+    }
+
+    fn usurped(&self, unit: Unit) {
+        held(&self.usurped).push(unit);
+    }
 }

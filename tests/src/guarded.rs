@@ -1,5 +1,5 @@
 //! A store that asks a guard before and after everything it does: how tests kill a host at a chosen write, and how
-//! they make a store fail.
+//! they make a store fail, dawdle, or give a job to another host.
 //!
 //! Invariant: what the guard lets through is done by the real store, unchanged.
 
@@ -18,6 +18,8 @@ use windlass_host::store::{
     StoreFailure, UniqueKey, Unit,
 };
 
+use crate::usurper::{claims_of, usurp};
+
 /// What the store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -35,6 +37,17 @@ pub trait Guard: Send + Sync {
     fn after(&self, op: Op) -> Result<(), StoreFailure>;
     /// An operation of many transactions waits for one of them.
     fn step(&self, op: Op);
+    /// How many turns the operation lets others go ahead, once before the store is asked and once more before the
+    /// answer is told.
+    fn turns(&self, _: Op) -> u32 {
+        0
+    }
+    /// Whether another host takes the jobs of this commit, which speaks for a claim, just before it.
+    fn usurps(&self) -> bool {
+        false
+    }
+    /// A unit by which it did.
+    fn usurped(&self, _: Unit) {}
 }
 
 /// See the module.
@@ -54,6 +67,7 @@ impl GuardedStore {
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         self.guard.before(op)?;
+        self.dawdle(op).await;
         let mut asked = pin!(asked);
         let done = poll_fn(|context| {
             let polled = asked.as_mut().poll(context);
@@ -62,16 +76,31 @@ impl GuardedStore {
             }
             polled
         });
-        let answer = done.await?;
+        let answer = done.await;
+        self.dawdle(op).await;
+        let answer = answer?;
         self.guard.after(op)?;
         Ok(answer)
+    }
+
+    async fn dawdle(&self, op: Op) {
+        for _ in 0..self.guard.turns(op) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 #[async_trait]
 impl Store for GuardedStore {
     async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
-        self.ask(Op::Commit { urgent: unit.urgent }, self.store.commit(unit)).await
+        let op = Op::Commit { urgent: unit.urgent };
+        let asked = async {
+            if !claims_of(&unit).is_empty() && self.guard.usurps() {
+                usurp(self.store.as_ref(), &unit, |taken| self.guard.usurped(taken)).await?;
+            }
+            self.store.commit(unit).await
+        };
+        self.ask(op, asked).await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {

@@ -2,10 +2,13 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod dice;
 pub mod invariants;
 pub mod ledger;
+pub mod model;
 pub mod plugins;
 pub mod readme;
+pub mod traces;
 pub mod work;
 
 pub mod harness;
@@ -13,5 +16,6 @@ pub mod harness;
 pub mod faulty;
 pub mod guarded;
 pub mod scripted;
+pub mod usurper;
 
 pub mod crash;

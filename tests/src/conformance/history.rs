@@ -5,18 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use windlass_core::call::Outcome;
-use windlass_core::decide::Decision;
-use windlass_core::decide::control::Resolution;
 use windlass_core::decide::create::Timing;
-use windlass_core::entry::Line;
-use windlass_core::fault::Fault;
-use windlass_core::job::{CancelMode, Job};
-use windlass_core::payload::Payload;
+use windlass_core::job::Job;
 use windlass_host::store::{CommitError, Store};
 
-use super::Bench;
-use super::fixture::{at, born_of, call, flow, host_id, unit};
+use super::fixture::{born_of, flow, host_id, unit};
+use super::{Ask, Bench, ask_of};
 
 /// Histories that are tried, each of at most so many steps.
 const HISTORIES: u32 = 48;
@@ -27,27 +21,6 @@ const STEPS_MAX: usize = 60;
 struct Step {
     ask: Ask,
     later_ms: i64,
-}
-
-#[derive(Debug, Clone)]
-enum Ask {
-    Wake,
-    Claim,
-    Finish(u8),
-    Undo,
-    Noise,
-    LoseClaim,
-    GiveUp,
-    Suspend,
-    Resume,
-    Cancel(bool),
-    Quarantine,
-    Release,
-    Retry,
-    Revert,
-    Resolve(u8),
-    Reschedule,
-    Prioritise(i32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -117,69 +90,5 @@ async fn advance(
     now: chrono::DateTime<chrono::Utc>,
     ask: &Ask,
 ) -> Result<(), CommitError> {
-    let under_way = call(job);
-    let task = job.flow.tasks[0].name.clone();
-    super::fixture::commit(store, job, now, |decision| ask_of(decision, ask, under_way, &task)).await
-}
-
-fn ask_of(
-    decision: &mut Decision<'_>,
-    ask: &Ask,
-    under_way: Option<windlass_core::decide::outcome::CallName>,
-    task: &str,
-) {
-    let host = host_id(1);
-    let payload = Payload::json(&serde_json::json!({"n": 1}));
-    // Each refuses what is not possible, and then records nothing.
-    let _ = match (ask, under_way) {
-        (Ask::Wake, _) => {
-            decision.wake();
-            true
-        }
-        (Ask::Claim, _) => decision.claim(host).is_ok(),
-        (Ask::Finish(which), Some(call)) => decision.finish(&call, outcome(*which, &call)).is_ok(),
-        (Ask::Undo, Some(call)) => decision.record_undo(&call, payload).is_ok(),
-        (Ask::Noise, Some(call)) => {
-            let line = Line { at: at(1), source: "stdout".to_owned(), text: "é\n".to_owned() };
-            decision.record_noise(&call, vec![line], Some((0.3, "on".to_owned()))).is_ok()
-        }
-        (Ask::Finish(_) | Ask::Undo | Ask::Noise, None) => false,
-        (Ask::LoseClaim, _) => decision.lose_claim(host).is_ok(),
-        (Ask::GiveUp, _) => decision.give_up(host).is_ok(),
-        (Ask::Suspend, _) => decision.suspend().is_ok(),
-        (Ask::Resume, _) => decision.resume().is_ok(),
-        (Ask::Cancel(leave), _) => {
-            let mode = if *leave { CancelMode::Leave } else { CancelMode::Revert };
-            decision.cancel(mode, "asked".to_owned()).is_ok()
-        }
-        (Ask::Quarantine, _) => decision.quarantine("looked at".to_owned()).is_ok(),
-        (Ask::Release, _) => decision.release().is_ok(),
-        (Ask::Retry, _) => decision.retry("asked".to_owned()).is_ok(),
-        (Ask::Revert, _) => decision.revert("asked".to_owned()).is_ok(),
-        (Ask::Resolve(which), _) => {
-            let resolution = [Resolution::Retry, Resolution::Accept, Resolution::Skip][usize::from(*which)];
-            decision.resolve(task, resolution, "decided".to_owned()).is_ok()
-        }
-        (Ask::Reschedule, _) => {
-            let execute_at = decision.now() + TimeDelta::milliseconds(500);
-            decision.reschedule(execute_at).is_ok()
-        }
-        (Ask::Prioritise(priority), _) => decision.prioritise(*priority).is_ok(),
-    };
-}
-
-fn outcome(which: u8, call: &windlass_core::decide::outcome::CallName) -> Outcome {
-    let fault = || Fault::new("test.failed", "it did not work");
-    let payload = || Payload::json(&serde_json::json!([1.5, null]));
-    match (which, call.direction) {
-        (0..4, windlass_core::call::Direction::Apply) => {
-            Outcome::Applied { output: payload(), undo: (which == 0).then(payload) }
-        }
-        (0..4, windlass_core::call::Direction::Revert) => {
-            Outcome::Reverted { output: (which == 0).then(payload) }
-        }
-        (4, _) => Outcome::Reject { fault: fault() },
-        (5, _) => Outcome::Broken { fault: fault() },
-        _ => Outcome::Retry { fault: fault(), after_ms: (which == 6).then_some(300) },
-    }
+    super::fixture::commit(store, job, now, |decision| ask_of(decision, ask, host_id(1))).await
 }

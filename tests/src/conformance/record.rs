@@ -125,3 +125,34 @@ pub(super) async fn old_requests_and_events_are_forgotten_and_occurrences_are_no
     }
     assert_eq!(store.holder(&occurrence).await.expect("readable"), Some(job_id(1)));
 }
+
+/// More than one unit forgets, whatever a store's bound is: an hour of requests, say.
+const OLD_KEYS: usize = 5_000;
+/// Looked at after each unit.
+const OLD_KEYS_PROBED: usize = 250;
+
+pub(super) async fn many_old_keys_are_forgotten_over_a_few_units(bench: Bench) {
+    let store = bench.store();
+    let keys: Vec<_> = (0..OLD_KEYS).map(|n| request("many", &n.to_string())).collect();
+    for (n, some) in keys.chunks(500).enumerate() {
+        let taken = at(1_000 + n as i64);
+        store.commit(unit(some.iter().map(|key| take(key, 1, taken)).collect())).await.expect("free");
+    }
+    let young = request("many", "young");
+    store.commit(unit(vec![take(&young, 2, at(9_000))])).await.expect("it was free");
+    let probed: Vec<_> = keys.iter().step_by(OLD_KEYS / OLD_KEYS_PROBED).collect();
+    let mut remaining = probed.len();
+    while remaining > 0 {
+        store.commit(unit(vec![Change::ExpireKeys { before: at(9_000) }])).await.expect("forgotten");
+        let mut held = 0;
+        for key in &probed {
+            held += usize::from(store.holder(key).await.expect("readable").is_some());
+        }
+        assert!(held < remaining, "every unit forgets some: {held} of {remaining} are left");
+        remaining = held;
+    }
+    drop(store);
+    bench.step().await;
+    assert_eq!(bench.store().holder(&young).await.expect("readable"), Some(job_id(2)));
+    bench.store().commit(unit(vec![take(&keys[0], 3, at(9_500))])).await.expect("it is free again");
+}

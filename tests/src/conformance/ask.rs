@@ -1,0 +1,93 @@
+//! What is asked of a job: all that operators, hosts and clocks can want of it, as data.
+
+use chrono::TimeDelta;
+use windlass_core::call::{Direction, Outcome};
+use windlass_core::decide::Decision;
+use windlass_core::decide::control::Resolution;
+use windlass_core::decide::outcome::CallName;
+use windlass_core::entry::Line;
+use windlass_core::fault::Fault;
+use windlass_core::id::HostId;
+use windlass_core::job::CancelMode;
+use windlass_core::payload::Payload;
+
+use super::fixture::{at, call};
+
+/// One thing that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    Wake,
+    Claim,
+    /// The call under way ends, in one of eight ways.
+    Finish(u8),
+    Undo,
+    Noise,
+    LoseClaim,
+    GiveUp,
+    Suspend,
+    Resume,
+    /// True: effects are left as they are.
+    Cancel(bool),
+    Quarantine,
+    Release,
+    Retry,
+    Revert,
+    /// Of the first task: called again, accepted, or skipped.
+    Resolve(u8),
+    Reschedule,
+    Prioritise(i32),
+}
+
+/// Asks it, as `host` where it is a host that asks. What is not possible where the job stands records nothing.
+pub fn ask_of(decision: &mut Decision<'_>, ask: &Ask, host: HostId) {
+    let under_way = call(decision.job);
+    let payload = Payload::json(&serde_json::json!({"n": 1}));
+    let _ = match (ask, under_way) {
+        (Ask::Wake, _) => {
+            decision.wake();
+            true
+        }
+        (Ask::Claim, _) => decision.claim(host).is_ok(),
+        (Ask::Finish(which), Some(call)) => decision.finish(&call, outcome(*which, &call)).is_ok(),
+        (Ask::Undo, Some(call)) => decision.record_undo(&call, payload).is_ok(),
+        (Ask::Noise, Some(call)) => {
+            let line = Line { at: at(1), source: "stdout".to_owned(), text: "é\n".to_owned() };
+            decision.record_noise(&call, vec![line], Some((0.3, "on".to_owned()))).is_ok()
+        }
+        (Ask::Finish(_) | Ask::Undo | Ask::Noise, None) => false,
+        (Ask::LoseClaim, _) => decision.lose_claim(host).is_ok(),
+        (Ask::GiveUp, _) => decision.give_up(host).is_ok(),
+        (Ask::Suspend, _) => decision.suspend().is_ok(),
+        (Ask::Resume, _) => decision.resume().is_ok(),
+        (Ask::Cancel(leave), _) => {
+            let mode = if *leave { CancelMode::Leave } else { CancelMode::Revert };
+            decision.cancel(mode, "asked".to_owned()).is_ok()
+        }
+        (Ask::Quarantine, _) => decision.quarantine("looked at".to_owned()).is_ok(),
+        (Ask::Release, _) => decision.release().is_ok(),
+        (Ask::Retry, _) => decision.retry("asked".to_owned()).is_ok(),
+        (Ask::Revert, _) => decision.revert("asked".to_owned()).is_ok(),
+        (Ask::Resolve(which), _) => {
+            let resolution = [Resolution::Retry, Resolution::Accept, Resolution::Skip][usize::from(*which)];
+            let task = decision.job.flow.tasks[0].name.clone();
+            decision.resolve(&task, resolution, "decided".to_owned()).is_ok()
+        }
+        (Ask::Reschedule, _) => {
+            let execute_at = decision.now() + TimeDelta::milliseconds(500);
+            decision.reschedule(execute_at).is_ok()
+        }
+        (Ask::Prioritise(priority), _) => decision.prioritise(*priority).is_ok(),
+    };
+}
+
+fn outcome(which: u8, call: &CallName) -> Outcome {
+    let fault = || Fault::new("test.failed", "it did not work");
+    let payload = || Payload::json(&serde_json::json!([1.5, null]));
+    match (which, call.direction) {
+        (0..4, Direction::Apply) => Outcome::Applied { output: payload(), undo: (which == 0).then(payload) },
+        (0..4, Direction::Revert) => Outcome::Reverted { output: (which == 0).then(payload) },
+        (4, _) => Outcome::Reject { fault: fault() },
+        (5, _) => Outcome::Broken { fault: fault() },
+        _ => Outcome::Retry { fault: fault(), after_ms: (which == 6).then_some(300) },
+    }
+}
