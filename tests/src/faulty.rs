@@ -40,6 +40,7 @@ pub struct Faults {
     slip: Mutex<Option<(u64, Slip)>>,
     delay: Mutex<Option<Dice>>,
     usurped: Mutex<Vec<Unit>>,
+    slipped: Mutex<Vec<Slip>>,
     commits: AtomicU64,
     asked: AtomicU64,
 }
@@ -74,6 +75,11 @@ impl Faults {
         held(&self.slip).is_none()
     }
 
+    /// How often a commit went wrong in this way.
+    pub fn slips_of(&self, kind: Slip) -> usize {
+        held(&self.slipped).iter().filter(|slip| **slip == kind).count()
+    }
+
     /// Nothing goes wrong any more.
     pub fn heal(&self) {
         self.set(None);
@@ -101,6 +107,7 @@ impl Faults {
         let is_now = slip.is_some_and(|(at, slip)| slip == wanted && self.commits() >= at);
         if is_now {
             *slip = None;
+            held(&self.slipped).push(wanted);
         }
         is_now
     }

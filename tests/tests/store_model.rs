@@ -5,11 +5,11 @@ mod store_model {
 }
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use store_model::flawed::{Flaw, Flawed};
 use windlass_tests::conformance::{Bench, run_all};
-use windlass_tests::faulty::Faults;
+use windlass_tests::faulty::{Faults, Slip};
 use windlass_tests::model::Model;
 use windlass_tests::traces;
 
@@ -27,7 +27,19 @@ async fn the_model_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_model_does_what_the_model_does_behind_faults() {
-    traces::run(async || model().faulty(Faults::default()), SEEDS).await;
+    let all_faults = Mutex::new(Vec::new());
+    let make = async || {
+        let faults = Arc::new(Faults::default());
+        all_faults.lock().expect("nothing panics while it holds the faults").push(Arc::clone(&faults));
+        model().faulty(faults)
+    };
+    traces::run(make, SEEDS).await;
+    let all_faults = all_faults.into_inner().expect("nothing panics while it holds the faults");
+    for slip in [Slip::Lost, Slip::Unknown, Slip::Fenced] {
+        let count: usize = all_faults.iter().map(|faults| faults.slips_of(slip)).sum();
+        println!("{slip:?}: {count}");
+        assert!(count as u64 > SEEDS / 4, "only {count} commits were {slip:?} in {SEEDS} traces");
+    }
 }
 
 #[test]

@@ -54,8 +54,8 @@ impl Bench {
     }
 
     /// Asks the store through these faults from now on.
-    pub fn faulty(self, faults: Faults) -> Self {
-        Self { faults: Some(Arc::new(faults)), ..self }
+    pub fn faulty(self, faults: impl Into<Arc<Faults>>) -> Self {
+        Self { faults: Some(faults.into()), ..self }
     }
 
     /// What may go wrong with the store, where that is said.
