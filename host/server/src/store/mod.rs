@@ -11,14 +11,17 @@ use windlass_core::id::{Digest, HostId, JobId, TriggerId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 
+mod admit;
 mod failure;
 mod filter;
+mod postgres;
 mod record;
 mod redb;
 mod unit;
 
 pub use failure::{CommitError, Conflict, StoreFailure};
 pub use filter::{JobFilter, JobPage};
+pub use postgres::{DatabaseError, Ousted, PostgresSettings, PostgresStore};
 pub use record::{HostRecord, HostState, Record, RecordKey, RecordKind};
 pub use redb::{OpenError, RedbSettings, RedbStore, Reserve};
 pub use unit::{Birth, Change, Expected, JobChange, UniqueKey, Unit};

@@ -56,6 +56,17 @@ pub enum HostState {
     Gone,
 }
 
+impl RecordKey {
+    pub fn kind(&self) -> RecordKind {
+        match self {
+            Self::Plugin(_) => RecordKind::Plugin,
+            Self::Trigger(_) => RecordKind::Trigger,
+            Self::Operation(_) => RecordKind::Operation,
+            Self::Host(_) => RecordKind::Host,
+        }
+    }
+}
+
 impl Record {
     pub fn key(&self) -> RecordKey {
         match self {

@@ -9,6 +9,7 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::{JobState, JobStatus};
 
 use super::table::Table;
+use crate::store::admit::unique_bytes;
 use crate::store::{Due, RecordKey, RecordKind, Subject, UniqueKey};
 
 /// Bytes of an id.
@@ -125,24 +126,7 @@ pub(super) fn record_kind(kind: RecordKind) -> u8 {
 }
 
 pub(super) fn unique(key: &UniqueKey) -> Vec<u8> {
-    match key {
-        UniqueKey::Request { principal, request_id } => pair(0, principal, request_id),
-        UniqueKey::Occurrence { key } => [&[1], key.as_slice()].concat(),
-        UniqueKey::Event { source, id } => pair(2, source, id),
-    }
-}
-
-/// The length keeps ("a", "bc") and ("ab", "c") apart.
-fn pair(kind: u8, first: &str, second: &str) -> Vec<u8> {
-    [&[kind], (first.len() as u32).to_be_bytes().as_slice(), first.as_bytes(), second.as_bytes()].concat()
-}
-
-/// Occurrences are kept for ever: theirs is a promise without an end.
-pub(super) fn expires(key: &UniqueKey) -> bool {
-    match key {
-        UniqueKey::Request { .. } | UniqueKey::Event { .. } => true,
-        UniqueKey::Occurrence { .. } => false,
-    }
+    unique_bytes(key)
 }
 
 /// Bytes of a time in a key.
