@@ -61,10 +61,10 @@ pub enum Change {
     ExpireKeys {
         before: DateTime<Utc>,
     },
-    /// A checkpoint; refused unless the job is claimed with this epoch.
+    /// A checkpoint; refused unless the job is claimed with this epoch. None is for imports, which have no claim.
     Note {
         job: JobId,
-        epoch: u64,
+        epoch: Option<u64>,
         task: InstanceName,
         name: String,
         value: Vec<u8>,

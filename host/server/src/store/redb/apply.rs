@@ -168,12 +168,14 @@ impl Batch {
     fn note(
         &mut self,
         job: JobId,
-        epoch: u64,
+        epoch: Option<u64>,
         task: &InstanceName,
         name: &str,
         value: &[u8],
     ) -> Result<(), CommitError> {
-        check_fence(job, epoch, self.status(job)?.as_ref())?;
+        if let Some(epoch) = epoch {
+            check_fence(job, epoch, self.status(job)?.as_ref())?;
+        }
         self.put(Table::Note, key::note(job, task, name), value.to_vec());
         Ok(())
     }

@@ -51,6 +51,19 @@ pub(super) fn note(id: JobId, task: &InstanceName, name: &str) -> Vec<u8> {
     key
 }
 
+/// The task and the name in a key of a note; none where it is not one.
+pub(super) fn note_parts(key: &[u8]) -> Option<(InstanceName, String)> {
+    let (length, rest) = key.get(ID_BYTES..)?.split_first_chunk::<4>()?;
+    let (part, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let end = part.iter().position(|byte| *byte == 0)?;
+    let (task, rounds) = (&part[..end], &part[end + 1..]);
+    let (rounds, left) = rounds.as_chunks::<4>();
+    let iteration = rounds.iter().map(|round| u32::from_be_bytes(*round)).collect();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let task = InstanceName { task: text(task)?, iteration };
+    left.is_empty().then_some((task, text(name)?))
+}
+
 pub(super) fn flow_use(flow: Digest, id: JobId) -> Vec<u8> {
     [flow.0.as_slice(), id.0.as_bytes()].concat()
 }
@@ -112,6 +125,7 @@ pub(super) fn record(key: &RecordKey) -> Vec<u8> {
             [&[record_kind(RecordKind::Operation)], id.0.as_bytes().as_slice()].concat()
         }
         RecordKey::Host(id) => [&[record_kind(RecordKind::Host)], id.0.as_bytes().as_slice()].concat(),
+        RecordKey::Import => vec![record_kind(RecordKind::Import)],
     }
 }
 
@@ -121,13 +135,17 @@ pub(super) fn record_kind(kind: RecordKind) -> u8 {
         RecordKind::Trigger => 1,
         RecordKind::Operation => 2,
         RecordKind::Host => 3,
+        RecordKind::Import => 4,
     }
 }
+
+/// Begins the keys of occurrences.
+pub(super) const OCCURRENCE: u8 = 1;
 
 pub(super) fn unique(key: &UniqueKey) -> Vec<u8> {
     match key {
         UniqueKey::Request { principal, request_id } => pair(0, principal, request_id),
-        UniqueKey::Occurrence { key } => [&[1], key.as_slice()].concat(),
+        UniqueKey::Occurrence { key } => [&[OCCURRENCE], key.as_slice()].concat(),
         UniqueKey::Event { source, id } => pair(2, source, id),
     }
 }
@@ -135,6 +153,22 @@ pub(super) fn unique(key: &UniqueKey) -> Vec<u8> {
 /// The length keeps ("a", "bc") and ("ab", "c") apart.
 fn pair(kind: u8, first: &str, second: &str) -> Vec<u8> {
     [&[kind], (first.len() as u32).to_be_bytes().as_slice(), first.as_bytes(), second.as_bytes()].concat()
+}
+
+/// The key of a row; none where it is not one of the table.
+pub(super) fn unique_parts(row: &[u8]) -> Option<UniqueKey> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let (kind, rest) = row.split_first()?;
+    if *kind == OCCURRENCE {
+        return Some(UniqueKey::Occurrence { key: rest.to_vec() });
+    }
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (first, second) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    match *kind {
+        0 => Some(UniqueKey::Request { principal: text(first)?, request_id: text(second)? }),
+        2 => Some(UniqueKey::Event { source: text(first)?, id: text(second)? }),
+        _ => None,
+    }
 }
 
 /// Occurrences are kept for ever: theirs is a promise without an end.
@@ -150,6 +184,12 @@ pub(super) const TIME_BYTES: usize = 8;
 
 pub(super) fn time(at: DateTime<Utc>) -> [u8; TIME_BYTES] {
     ordered_i64(at.timestamp_micros()).to_be_bytes()
+}
+
+/// The time at the start of a key, to the microsecond.
+pub(super) fn time_at(key: &[u8]) -> Option<DateTime<Utc>> {
+    let micros = u64::from_be_bytes(*key.first_chunk::<TIME_BYTES>()?);
+    DateTime::from_timestamp_micros(from_ordered_i64(micros))
 }
 
 pub(super) fn unique_age(at: DateTime<Utc>, unique: &[u8]) -> Vec<u8> {
@@ -181,7 +221,7 @@ pub(super) fn record_index(key: &RecordKey, alarm: Option<DateTime<Utc>>) -> Opt
         RecordKey::Trigger(id) => {
             alarm.map(|at| (Table::Due, due(&Due { at, subject: Subject::Trigger(*id) })))
         }
-        RecordKey::Plugin(_) | RecordKey::Operation(_) | RecordKey::Host(_) => None,
+        RecordKey::Plugin(_) | RecordKey::Operation(_) | RecordKey::Host(_) | RecordKey::Import => None,
     }
 }
 
