@@ -13,6 +13,7 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 
 pub mod canonical;
+pub mod check;
 
 mod exported;
 mod failure;

@@ -5,16 +5,20 @@
 //! program: equal contents are equal bytes. `Place` gives the order of the items.
 
 mod export;
+mod import;
 mod line;
 mod read;
+mod replay;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use export::{ExportError, export, unfinished};
+pub use import::{ImportError, contents, import};
 pub use line::Counts;
 pub use read::{Read, ReadError, Reader};
+pub(in crate::store) use replay::Replay;
 pub use write::{WriteError, Writer};
 
 /// What the first line says that the file is.

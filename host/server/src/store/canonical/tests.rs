@@ -1,5 +1,7 @@
 //! What the form promises: it reads what it writes, and refuses everything else with the line.
 
+use std::io::Cursor;
+
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -209,6 +211,72 @@ async fn a_store_whose_import_has_not_ended_is_not_exported() {
     sample::put(&store, sample::import()).await;
     let refused = written(&store).await;
     assert!(matches!(refused, Err(ExportError::Unfinished(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_imported_is_exported_the_same() {
+    let form = form().await;
+    let store = RedbStore::open_in_memory().expect("opens");
+    let counts = import(&store, sample::at(99), Cursor::new(form.clone())).await.expect("it is whole");
+    assert_eq!((counts.blobs, counts.records, counts.jobs, counts.notes, counts.keys), (1, 4, 2, 3, 8));
+    assert_eq!(written(&store).await.expect("it can be written down"), form);
+    let refused = import(&store, sample::at(99), Cursor::new(form)).await;
+    assert_eq!(
+        refused.expect_err("it is not empty").to_string(),
+        "the store is not empty: it has 1 plugin, 1 trigger, 1 operation, 1 host, 2 jobs; import into an empty one"
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_file_leaves_the_store_empty_and_a_cut_one_leaves_it_marked() {
+    let store = RedbStore::open_in_memory().expect("opens");
+    let refused = import(&store, sample::at(99), Cursor::new(b"foreign\n".to_vec())).await;
+    assert!(matches!(refused, Err(ImportError::Read(ReadError { line: 1, .. }))), "{refused:?}");
+    assert!(unfinished(&store).await.expect("readable").is_none());
+    let form = sample::form_of_a_small_store();
+    let cut = import(&store, sample::at(99), Cursor::new(form[..form.len() - 1].to_vec())).await;
+    assert!(matches!(cut, Err(ImportError::Read(_))), "{cut:?}");
+    assert!(unfinished(&store).await.expect("readable").is_some());
+    let again = import(&store, sample::at(99), Cursor::new(form.to_vec())).await;
+    assert!(matches!(again, Err(ImportError::Unfinished(_))), "{again:?}");
+    let refused = written(&store).await;
+    assert!(matches!(refused, Err(ExportError::Unfinished(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_its_entries_do_not_make_is_refused_with_its_line() {
+    let form = sample::form_of_a_small_store();
+    let cases: [(&str, &dyn Fn(&str) -> String, &str); 3] = [
+        (
+            "{\"job\"",
+            &|line| line.replacen("\"priority\":0", "\"priority\":7", 1),
+            "priority is 0, and 7 is told",
+        ),
+        (
+            "{\"instance\"",
+            &|line| line.replacen("\"attempt\":1", "\"attempt\":2", 1),
+            "attempt is 1, and 2 is told",
+        ),
+        (
+            "{\"entry\"",
+            &|line| line.replacen("\"sequence\":1", "\"sequence\":2", 1),
+            "the entry before it is 0",
+        ),
+    ];
+    for (begin, edit, what) in cases {
+        let begun = line_of(form, begin);
+        let line = if begin.contains("entry") { begun } else { line_of(form, "{\"job\"") };
+        let mut edited = edited(form, begun, edit);
+        if begin.contains("entry") {
+            // Its neighbour would be out of order first.
+            let text = String::from_utf8(edited).expect("it is text");
+            edited = text.replacen("\"sequence\":2,\"at\"", "\"sequence\":3,\"at\"", 2).into_bytes();
+        }
+        let store = RedbStore::open_in_memory().expect("opens");
+        let refused = import(&store, sample::at(99), Cursor::new(edited)).await.expect_err("it was edited");
+        let text = refused.to_string();
+        assert!(text.starts_with(&format!("line {line}: job ")) && text.contains(what), "{text}");
+    }
 }
 
 proptest! {

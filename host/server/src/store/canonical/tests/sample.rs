@@ -156,12 +156,14 @@ fn keys(n: u64) -> [UniqueKey; 4] {
 /// Made once: the same for every case.
 pub fn form_of_a_small_store() -> &'static [u8] {
     static FORM: OnceLock<Vec<u8>> = OnceLock::new();
-    FORM.get_or_init(|| {
+    let make = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let store = RedbStore::open_in_memory().expect("opens");
             small(&store).await;
             super::written(&store).await.expect("it can be written down")
         })
-    })
+    };
+    // On a thread of its own: some that ask are on a runtime.
+    FORM.get_or_init(|| std::thread::spawn(make).join().expect("it can be made"))
 }
