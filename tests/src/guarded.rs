@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 use windlass_host::store::{
-    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
 };
 
@@ -159,5 +160,9 @@ impl Store for GuardedStore {
 
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
         self.ask(Op::RemoveBlob, self.store.remove_blob(digest)).await
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        self.ask(Op::Read, self.store.export(items)).await
     }
 }

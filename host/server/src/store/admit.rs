@@ -71,7 +71,9 @@ fn admit_change<'unit, R: Rows<'unit>>(rows: &mut R, change: &'unit Change) -> R
         },
         Change::ExpireKeys { before } => Ok(rows.expire_keys(*before)?),
         Change::Note { job, epoch, task, name, value } => {
-            check_fence(*job, *epoch, rows.job(*job)?.map(|(standing, _)| standing))?;
+            if let Some(epoch) = epoch {
+                check_fence(*job, *epoch, rows.job(*job)?.map(|(standing, _)| standing))?;
+            }
             rows.note(*job, task, name, value);
             Ok(())
         }
@@ -142,14 +144,6 @@ fn check_fence(job: JobId, epoch: u64, standing: Option<Standing>) -> Result<(),
 /// next one.
 pub(super) const EXPIRED_KEYS_MAX: usize = 2_000;
 
-/// Occurrences are kept for ever: theirs is a promise without an end.
-pub(super) fn expires(key: &UniqueKey) -> bool {
-    match key {
-        UniqueKey::Request { .. } | UniqueKey::Event { .. } => true,
-        UniqueKey::Occurrence { .. } => false,
-    }
-}
-
 /// A job in this state may call its plugins again: it has not ended, or can be retried or reverted.
 pub(super) fn needs_plugins(state: JobState) -> bool {
     match state {
@@ -164,19 +158,5 @@ pub(super) fn needs_plugins(state: JobState) -> bool {
         | JobState::Suspended
         | JobState::Quarantined => true,
         JobState::Reverted | JobState::Dropped | JobState::Cancelled | JobState::Superseded => false,
-    }
-}
-
-/// Where a unique key stands among all: its kind, then its parts, each after its length, so that ("a", "bc") and
-/// ("ab", "c") differ.
-pub(super) fn unique_bytes(key: &UniqueKey) -> Vec<u8> {
-    let pair = |kind: u8, first: &str, second: &str| {
-        let len = (first.len() as u32).to_be_bytes();
-        [&[kind], len.as_slice(), first.as_bytes(), second.as_bytes()].concat()
-    };
-    match key {
-        UniqueKey::Request { principal, request_id } => pair(0, principal, request_id),
-        UniqueKey::Occurrence { key } => [&[1], key.as_slice()].concat(),
-        UniqueKey::Event { source, id } => pair(2, source, id),
     }
 }

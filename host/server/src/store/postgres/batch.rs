@@ -12,7 +12,7 @@ use windlass_core::instance::{InstanceName, TaskInstance};
 use windlass_core::job::JobStatus;
 
 use super::row;
-use crate::store::admit::{EXPIRED_KEYS_MAX, Rows, Standing, admit, expires};
+use crate::store::admit::{EXPIRED_KEYS_MAX, Rows, Standing, admit};
 use crate::store::{Birth, CommitError, JobChange, Record, RecordKey, StoreFailure, UniqueKey, Unit};
 
 /// The rows that units of the batch name, as they were when they were locked.
@@ -184,7 +184,7 @@ impl<'unit> Rows<'unit> for Stage<'_, 'unit> {
     }
 
     fn take(&mut self, key: &'unit UniqueKey, at: DateTime<Utc>, job: JobId) {
-        let at = expires(key).then(|| row::shown_time(at));
+        let at = key.expires().then(|| row::shown_time(at));
         self.changes.holders.insert(row::unique_key(key), Some(Taken { key, at, job }));
     }
 

@@ -119,16 +119,16 @@ pub(super) async fn load(
 
 fn record_key(kind: &str, id: &[u8]) -> Result<RecordKey, StoreFailure> {
     let broken = || {
-        let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        row::corrupt("record", format_args!("{kind}/{hex}"), format_args!("the key is not one of this table"))
+        let key = format!("{kind}/{}", row::hex(id));
+        row::corrupt("record", key, format_args!("the key is not one of this table"))
     };
-    let kinds = [RecordKind::Plugin, RecordKind::Trigger, RecordKind::Operation, RecordKind::Host];
-    let kind = kinds.into_iter().find(|known| row::kind_word(*known) == kind).ok_or_else(broken)?;
+    let kind = RecordKind::ALL.into_iter().find(|known| row::kind_word(*known) == kind).ok_or_else(broken)?;
     let uuid = || Uuid::from_slice(id).map_err(|_| broken());
     Ok(match kind {
         RecordKind::Plugin => RecordKey::Plugin(Digest(id.try_into().map_err(|_| broken())?)),
         RecordKind::Trigger => RecordKey::Trigger(TriggerId(uuid()?)),
         RecordKind::Operation => RecordKey::Operation(OperationId(uuid()?)),
         RecordKind::Host => RecordKey::Host(HostId(uuid()?)),
+        RecordKind::Import => RecordKey::Import,
     })
 }

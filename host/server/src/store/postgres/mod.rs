@@ -21,7 +21,7 @@ use self::session::Session;
 use self::settings::QUEUE_MAX;
 use self::writer::{Work, Writer, WriterState};
 use crate::store::{
-    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
 };
 
@@ -30,11 +30,13 @@ mod batch;
 mod blob;
 mod columns;
 mod connection;
+mod export;
 mod failure;
 mod job;
 mod load;
 mod logbook;
 mod open;
+mod page;
 mod record;
 mod row;
 mod session;
@@ -204,5 +206,9 @@ impl Store for PostgresStore {
 
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
         blob::remove(&self.readers, digest).await
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        export::all(&self.readers, &items).await
     }
 }

@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::{JobSpec, JobState, Origin};
 
-use crate::store::admit::unique_bytes;
 use crate::store::{HostState, Record, RecordKey, RecordKind, StoreFailure, UniqueKey};
 
-/// Bytes of a unique key that are stored as they are: an index takes about 2,700, and shorter keys are quicker.
-const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a unique key that are stored as they are. An index takes about 2,700; no key that a host makes has more
+/// than 2,053.
+const KEY_BYTES_MAX: usize = 2_200;
 
 /// The years that both PostgreSQL and chrono know, with some room.
 const YEAR_MIN: i32 = -4_000;
@@ -71,8 +71,9 @@ pub(super) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Text that sorts as the numbers do.
 pub(super) fn iteration(name: &InstanceName) -> String {
-    let rounds: Vec<_> = name.iteration.iter().map(u32::to_string).collect();
+    let rounds: Vec<_> = name.iteration.iter().map(|round| format!("{round:010}")).collect();
     rounds.join(".")
 }
 
@@ -92,31 +93,54 @@ pub(super) fn fact_word(entry: &str) -> &str {
     entry.split_once("\"fact\":").map_or("", |(_, fact)| variant(fact))
 }
 
-/// What is looked up of a unique key: its bytes, or their hash where they are long.
+/// What is looked up of a unique key: its bytes, or where they are many, the first of them and their hash.
 pub(super) fn unique_key(key: &UniqueKey) -> Vec<u8> {
-    let bytes = unique_bytes(key);
-    if bytes.len() <= KEY_BYTES_MAX {
-        return bytes;
+    let mut bytes = key.to_bytes();
+    if bytes.len() > KEY_BYTES_MAX {
+        let hash: [u8; 32] = Sha256::digest(&bytes).into();
+        bytes.truncate(KEY_BYTES_MAX);
+        // Longer than any that is stored as it is: none can pass for another.
+        bytes.extend(hash);
     }
-    let hash: [u8; 32] = Sha256::digest(&bytes).into();
-    // As long as no key that is stored as it is: none can pass for another's hash.
-    [&bytes[..1], hash.as_slice(), &[0xFF; KEY_BYTES_MAX]].concat()
+    bytes
 }
 
 pub(super) fn state(word: &str) -> Option<JobState> {
     JobState::ALL.into_iter().find(|state| state.word() == word)
 }
 
+const REQUEST: &str = "request";
+const EVENT: &str = "event";
+const OCCURRENCE: &str = "occurrence";
+
 /// Kind and parts of a unique key, for people and for export.
 pub(super) fn unique_parts(key: &UniqueKey) -> Result<(&'static str, String), StoreFailure> {
     Ok(match key {
-        UniqueKey::Request { principal, request_id } => ("request", encode(&(principal, request_id))?),
-        UniqueKey::Event { source, id } => ("event", encode(&(source, id))?),
-        UniqueKey::Occurrence { key } => {
-            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            ("occurrence", encode(&hex)?)
-        }
+        UniqueKey::Request { principal, request_id } => (REQUEST, encode(&(principal, request_id))?),
+        UniqueKey::Event { source, id } => (EVENT, encode(&(source, id))?),
+        UniqueKey::Occurrence { key } => (OCCURRENCE, encode(&hex(key))?),
     })
+}
+
+/// The key of such parts; none where they are of none.
+pub(super) fn unique_of(kind: &str, body: &str) -> Option<UniqueKey> {
+    let pair = || serde_json::from_str::<(String, String)>(body).ok();
+    match kind {
+        REQUEST => pair().map(|(principal, request_id)| UniqueKey::Request { principal, request_id }),
+        EVENT => pair().map(|(source, id)| UniqueKey::Event { source, id }),
+        OCCURRENCE => {
+            let text: String = serde_json::from_str(body).ok()?;
+            let pairs = text.as_bytes().chunks(2).map(|pair| {
+                u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()
+            });
+            Some(UniqueKey::Occurrence { key: pairs.collect::<Option<_>>()? })
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn kind_word(kind: RecordKind) -> &'static str {
@@ -125,17 +149,22 @@ pub(super) fn kind_word(kind: RecordKind) -> &'static str {
         RecordKind::Trigger => "trigger",
         RecordKind::Operation => "operation",
         RecordKind::Host => "host",
+        RecordKind::Import => "import",
     }
 }
 
+/// The id of a record that is the only one of its kind.
+const LONE_ID: [u8; 1] = [0];
+
 pub(super) fn record_key(key: &RecordKey) -> (&'static str, Vec<u8>) {
-    let (kind, id) = match key {
-        RecordKey::Plugin(digest) => (RecordKind::Plugin, digest.0.to_vec()),
-        RecordKey::Trigger(id) => (RecordKind::Trigger, id.0.as_bytes().to_vec()),
-        RecordKey::Operation(id) => (RecordKind::Operation, id.0.as_bytes().to_vec()),
-        RecordKey::Host(id) => (RecordKind::Host, id.0.as_bytes().to_vec()),
+    let id = match key {
+        RecordKey::Plugin(digest) => digest.0.to_vec(),
+        RecordKey::Trigger(id) => id.0.as_bytes().to_vec(),
+        RecordKey::Operation(id) => id.0.as_bytes().to_vec(),
+        RecordKey::Host(id) => id.0.as_bytes().to_vec(),
+        RecordKey::Import => LONE_ID.to_vec(),
     };
-    (kind_word(kind), id)
+    (kind_word(key.kind()), id)
 }
 
 pub(super) fn encode_record(record: &Record) -> Result<String, StoreFailure> {
@@ -144,16 +173,18 @@ pub(super) fn encode_record(record: &Record) -> Result<String, StoreFailure> {
         Record::Trigger(trigger) => encode(trigger),
         Record::Operation(operation) => encode(operation),
         Record::Host(host) => encode(host),
+        Record::Import(import) => encode(import),
     }
 }
 
 pub(super) fn decode_record(kind: RecordKind, id: &[u8], body: &str) -> Result<Record, StoreFailure> {
-    let key = || id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let key = || hex(id);
     Ok(match kind {
         RecordKind::Plugin => Record::Plugin(decode("record/plugin", key(), body)?),
         RecordKind::Trigger => Record::Trigger(decode("record/trigger", key(), body)?),
         RecordKind::Operation => Record::Operation(decode("record/operation", key(), body)?),
         RecordKind::Host => Record::Host(decode("record/host", key(), body)?),
+        RecordKind::Import => Record::Import(decode("record/import", key(), body)?),
     })
 }
 
@@ -174,6 +205,7 @@ pub(super) fn record_names(record: &Record) -> Result<(String, String), StoreFai
             (shown(&operation.name), state.to_owned())
         }
         Record::Host(host) => (shown(&host.name), host_word(host.state).to_owned()),
+        Record::Import(_) => (String::new(), "begun".to_owned()),
     })
 }
 
@@ -223,10 +255,25 @@ mod tests {
     }
 
     #[test]
+    fn unique_keys_come_back_from_their_parts() {
+        let text = "a\0\"é".to_owned();
+        for key in [
+            UniqueKey::Request { principal: text.clone(), request_id: String::new() },
+            UniqueKey::Event { source: String::new(), id: text },
+            UniqueKey::Occurrence { key: vec![0, 0xFF, 7] },
+        ] {
+            let (kind, body) = unique_parts(&key).expect("encodes");
+            assert_eq!(unique_of(kind, &body), Some(key));
+        }
+        assert_eq!(unique_of("occurrence", "\"abc\""), None);
+        assert_eq!(unique_of("other", "[\"a\", \"b\"]"), None);
+    }
+
+    #[test]
     fn long_keys_differ_from_each_other_and_from_short_ones() {
         let key = |len: usize| UniqueKey::Event { source: "s".repeat(len), id: "i".to_owned() };
-        let keys: std::collections::BTreeSet<_> = (0..1_000).map(|len| unique_key(&key(len))).collect();
-        assert_eq!(keys.len(), 1_000);
-        assert!(keys.iter().all(|key| key.len() < 2_000));
+        let keys: std::collections::BTreeSet<_> = (0..4_000).map(|len| unique_key(&key(len))).collect();
+        assert_eq!(keys.len(), 4_000);
+        assert!(keys.iter().all(|key| key.len() < 2_500));
     }
 }

@@ -56,6 +56,12 @@ pub(super) const ORPHAN_CHUNK_AGE: Duration = Duration::from_secs(24 * 3_600);
 /// Jobs that one page of a list looks at: some 20 ms.
 pub(super) const LISTED_JOBS_MAX: i64 = 5_000;
 
+/// Rows that an export reads at once of one table. A row may have some MiB.
+pub(super) const PAGE_ROWS: i64 = 64;
+
+/// How long whoever receives an export may pause. Meanwhile the database keeps what was removed.
+pub(super) const EXPORT_PAUSE_MAX: Duration = Duration::from_secs(600);
+
 /// Where the store is, and how it is reached.
 #[derive(Clone)]
 pub struct PostgresSettings {

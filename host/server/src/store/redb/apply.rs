@@ -12,7 +12,7 @@ use super::codec;
 use super::key;
 use super::stored;
 use super::table::Table;
-use crate::store::admit::{EXPIRED_KEYS_MAX, Rows, Standing, expires};
+use crate::store::admit::{EXPIRED_KEYS_MAX, Rows, Standing};
 use crate::store::{JobChange, Record, RecordKey, StoreFailure, UniqueKey};
 
 impl<'unit> Rows<'unit> for Batch {
@@ -28,7 +28,7 @@ impl<'unit> Rows<'unit> for Batch {
     }
 
     fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
-        let row = key::unique(key);
+        let row = key.to_bytes();
         self.get(Table::Unique, &row)?.map(|value| stored::holder(&row, &value)).transpose()
     }
 
@@ -71,8 +71,8 @@ impl<'unit> Rows<'unit> for Batch {
     }
 
     fn take(&mut self, unique: &'unit UniqueKey, at: DateTime<Utc>, job: JobId) {
-        let row = key::unique(unique);
-        if expires(unique) {
+        let row = unique.to_bytes();
+        if unique.expires() {
             self.put(Table::UniqueAge, key::unique_age(at, &row), Vec::new());
         }
         self.put(Table::Unique, row, key::job(job));

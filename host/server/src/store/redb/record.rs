@@ -43,7 +43,7 @@ pub(super) fn records(
 }
 
 pub(super) fn holder(snapshot: &Snapshot, unique: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
-    let row = key::unique(unique);
+    let row = unique.to_bytes();
     snapshot.get(Table::Unique, &row)?.map(|value| stored::holder(&row, &value)).transpose()
 }
 

@@ -68,11 +68,12 @@ CREATE INDEX job_status_board ON job_status (priority DESC, since, id) WHERE sta
 CREATE INDEX job_status_due ON job_status (alarm, id) WHERE alarm IS NOT NULL;
 CREATE INDEX job_status_claim ON job_status (claim_host, id) WHERE claim_host IS NOT NULL;
 
--- Tasks of jobs that were touched. The iteration is a list of numbers, such as 1.2, empty at first.
+-- Tasks of jobs that were touched. The iteration is a list of numbers of ten digits each, empty at first:
+-- its order as text is that of the numbers.
 CREATE TABLE task_instance (
     job uuid NOT NULL,
-    task text NOT NULL,
-    iteration text NOT NULL,
+    task text COLLATE "C" NOT NULL,
+    iteration text COLLATE "C" NOT NULL,
     state text NOT NULL,
     attempt bigint NOT NULL,
     body text NOT NULL,
@@ -96,14 +97,14 @@ CREATE UNIQUE INDEX entry_tail ON entry (batch, ordinal);
 -- Checkpoints of task instances.
 CREATE TABLE note (
     job uuid NOT NULL,
-    task text NOT NULL,
-    iteration text NOT NULL,
+    task text COLLATE "C" NOT NULL,
+    iteration text COLLATE "C" NOT NULL,
     name bytea NOT NULL,
     value bytea NOT NULL,
     PRIMARY KEY (job, task, iteration, name)
 );
 
--- Plugins, triggers, operations and hosts; each kind has a view of its own.
+-- Plugins, triggers, operations, hosts, and the mark of an import that has not ended; most kinds have a view below.
 CREATE TABLE record (
     kind text NOT NULL,
     id bytea NOT NULL,
@@ -117,7 +118,7 @@ CREATE TABLE record (
 );
 CREATE INDEX record_due ON record (alarm, id) WHERE alarm IS NOT NULL;
 
--- Keys that can be had once. The key is derived from the parts, which are for people.
+-- Keys that can be had once. The key is made of the parts in the body, as JSON.
 CREATE TABLE unique_key (
     key bytea PRIMARY KEY,
     kind text NOT NULL,
