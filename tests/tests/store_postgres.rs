@@ -1,4 +1,4 @@
-//! The conformance suite on PostgreSQL, as it is and with a restart at every step.
+//! The store on PostgreSQL: the conformance suite, and what only a database has: its schema, its holder, its indexes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,16 @@ use windlass_host::store::{PostgresSettings, PostgresStore, Store};
 use windlass_tests::conformance::{Bench, run_all};
 use windlass_tests::postgres::Schema;
 
-async fn open(url: String) -> Arc<dyn Store> {
+#[path = "store_postgres/holder.rs"]
+mod holder;
+#[path = "store_postgres/plan.rs"]
+mod plan;
+#[path = "store_postgres/schema.rs"]
+mod schema;
+#[path = "store_postgres/tls.rs"]
+mod tls;
+
+async fn open(url: String) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::open(PostgresSettings::at(url)).await.expect("opens"))
 }
 
@@ -29,7 +38,14 @@ async fn postgres_conforms_with_a_restart_at_every_step() {
         let schema = Schema::fresh().await;
         let url = schema.url();
         schemas.lock().expect("nothing panics while it holds the schemas").push(schema);
-        Bench::reopening(move || Box::pin(open(url.clone()))).await
+        Bench::reopening(move || {
+            let url = url.clone();
+            Box::pin(async move {
+                let store: Arc<dyn Store> = open(url).await;
+                store
+            })
+        })
+        .await
     })
     .await;
 }

@@ -83,6 +83,16 @@ impl PostgresStore {
         Ok(Self { readers, works: RwLock::new(Some(works)), writer: Mutex::new(Some(writer)), ousted })
     }
 
+    /// Opens a store that must be there, only to read it, whoever is its holder.
+    pub async fn open_to_read(settings: PostgresSettings) -> Result<Self, DatabaseError> {
+        let connector = Connector::new(&settings)?;
+        let client = connector.connect().await?;
+        open::expect(&connector, &client).await?;
+        let readers = Readers::new(&connector, settings.readers)?;
+        let (_, ousted) = watch::channel(None);
+        Ok(Self { readers, works: RwLock::new(None), writer: Mutex::new(None), ousted })
+    }
+
     /// Finishes what was asked for and leaves the database, whoever else still holds the store: another process may
     /// open it then. Afterwards the store answers that it is closed.
     pub async fn close(&self) {
@@ -115,7 +125,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
-        let closed = || StoreFailure::Down("it was closed".to_owned());
+        let closed = || StoreFailure::Down("it was closed, or opened only to be read".to_owned());
         let works = self.works.read().unwrap_or_else(PoisonError::into_inner).clone();
         works.ok_or_else(closed)?.send(Work { unit, answer }).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?

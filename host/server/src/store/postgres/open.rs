@@ -71,9 +71,26 @@ pub(super) async fn prepare(connector: &Connector, client: &mut Client) -> Resul
     Err(DatabaseError::NotPrepared { place: place(), reason })
 }
 
+/// A store of this program's schema must be there.
+pub(super) async fn expect(connector: &Connector, client: &Client) -> Result<(), DatabaseError> {
+    let (place, known) = (connector.place.clone(), SCHEMA_VERSION);
+    match schema_version(client).await.map_err(|error| not_prepared(connector, &error))? {
+        None => Err(DatabaseError::Empty { place }),
+        Some(found) if found > known => Err(DatabaseError::NewerSchema { place, found, known }),
+        Some(found) if found < known => Err(DatabaseError::OlderSchema { place, found, known }),
+        Some(_) => Ok(()),
+    }
+}
+
 /// None where there are no tables yet.
 pub(super) async fn schema_version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
-    let found = client.query_one("SELECT to_regclass('windlass') IS NOT NULL", &[]).await?;
+    let found = client
+        .query_one(
+            "SELECT EXISTS (SELECT 1 FROM information_schema.tables \
+         WHERE table_schema = current_schema() AND table_name = 'windlass')",
+            &[],
+        )
+        .await?;
     if !found.get::<_, bool>(0) {
         return Ok(None);
     }
