@@ -15,10 +15,8 @@ use crate::clock::SystemClock;
 use crate::engine::Limits;
 use crate::executors::wasm::{Settings as SandboxSettings, SettingsError, WasmExecutors};
 use crate::host::{Host, HostParts, StartError};
-use crate::store::{OpenError, RedbSettings, RedbStore};
+use crate::store::{OpenError, Place};
 
-/// The store's file in the data directory.
-const STORE_FILE: &str = "windlass.redb";
 /// Where compiled plugins are kept in the data directory. May be deleted while no host runs.
 const CACHE_DIRECTORY: &str = "compiled";
 
@@ -83,9 +81,7 @@ pub async fn serve(
     }
     let path = settings.data_dir.clone();
     std::fs::create_dir_all(&path).map_err(|source| ServeError::DataDirectory { path, source })?;
-    let mut store_settings = RedbSettings::at(settings.data_dir.join(STORE_FILE));
-    store_settings.cache_bytes = settings.store_cache_bytes;
-    let store = Arc::new(RedbStore::open(store_settings)?);
+    let opened = Place::in_directory(&settings.data_dir).open(settings.store_cache_bytes)?;
     let executors = Arc::new(WasmExecutors::new(sandbox(&settings))?);
     // Bound before the takeover, so that a port that is taken leaves the jobs as they are.
     let address = settings.listen;
@@ -93,7 +89,7 @@ pub async fn serve(
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let rule = executors.clone();
     let parts = HostParts {
-        store: store.clone(),
+        store: opened.store(),
         clock: Arc::new(SystemClock),
         executors,
         grant_rule: Box::new(move |grants| {
@@ -118,7 +114,7 @@ pub async fn serve(
     ready(host.address);
     shutdown.await;
     host.stop().await;
-    store.close().await;
+    opened.close().await;
     Ok(())
 }
 

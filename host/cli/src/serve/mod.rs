@@ -20,6 +20,8 @@ use crate::problem::Problem;
 use crate::{text, time};
 use settings::{AllowedDirectory, Settings};
 
+pub use settings::state_directory;
+
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Settings: flag > environment > file > default. The file is TOML, with the \
 names of the flags and `_` for `-`:\n  data_dir = \"/var/lib/windlass\"\n  allow_dirs = \

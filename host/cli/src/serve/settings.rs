@@ -207,7 +207,7 @@ fn absolute(mut data_dir: Setting<PathBuf>) -> Result<Setting<PathBuf>, Problem>
 }
 
 /// As the XDG base directory specification says.
-fn state_directory() -> Result<PathBuf, Problem> {
+pub fn state_directory() -> Result<PathBuf, Problem> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let state = match (named("XDG_STATE_HOME"), named("HOME")) {
         (Some(state), _) => PathBuf::from(state),

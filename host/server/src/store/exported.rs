@@ -1,6 +1,6 @@
 //! What a store exports: everything in it, item by item, in one order that is the same on every store.
 //!
-//! Invariant: the places of the items of one export ascend; none is there twice. What a store keeps besides
+//! Invariant: the ranks of the items of one export ascend; none is there twice. What a store keeps besides
 //! (indexes, the tail, numbers of transactions) follows from these items and is not among them.
 
 use std::sync::Arc;
@@ -53,17 +53,17 @@ pub enum Exported {
 
 /// Where an item is among all: the order of the variants, then that of what they hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Rank {
     Start,
     Blob(Digest),
     Record(RecordKey),
-    Job(JobId, Inner),
-    Key(KeyPlace),
+    Job(JobId, JobRank),
+    Key(KeyRank),
 }
 
 /// Where an item is within its job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Inner {
+pub enum JobRank {
     Job,
     /// By the bytes of the task's name, then by iteration.
     Instance(InstanceName),
@@ -73,7 +73,7 @@ pub enum Inner {
 
 /// Where a unique key is among all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyPlace {
+pub enum KeyRank {
     /// By the time at which it was taken; then requests before events, by the length of the principal or source in
     /// bytes, by its bytes, by the bytes of the id.
     Expiring {
@@ -87,23 +87,23 @@ pub enum KeyPlace {
 }
 
 impl Exported {
-    /// Where it belongs. `job` is the job before it. None for what has no place of its own: pieces, broken rows, and
+    /// Where it belongs. `job` is the job before it. None for what has no rank of its own: pieces, broken rows, and
     /// what is of a job where there is none.
-    pub fn place(&self, job: Option<JobId>) -> Option<Place> {
+    pub fn rank(&self, job: Option<JobId>) -> Option<Rank> {
         Some(match self {
-            Self::Blob { digest, .. } => Place::Blob(*digest),
-            Self::Record(record) => Place::Record(record.key()),
-            Self::Job { spec, .. } => Place::Job(spec.id, Inner::Job),
-            Self::Instance(instance) => Place::Job(job?, Inner::Instance(instance.name.clone())),
-            Self::Entry(entry) => Place::Job(job?, Inner::Entry(entry.sequence)),
-            Self::Note { task, name, .. } => Place::Job(job?, Inner::Note(task.clone(), name.clone())),
-            Self::Key { key, taken, .. } => Place::Key(KeyPlace::of(key, *taken)?),
+            Self::Blob { digest, .. } => Rank::Blob(*digest),
+            Self::Record(record) => Rank::Record(record.key()),
+            Self::Job { spec, .. } => Rank::Job(spec.id, JobRank::Job),
+            Self::Instance(instance) => Rank::Job(job?, JobRank::Instance(instance.name.clone())),
+            Self::Entry(entry) => Rank::Job(job?, JobRank::Entry(entry.sequence)),
+            Self::Note { task, name, .. } => Rank::Job(job?, JobRank::Note(task.clone(), name.clone())),
+            Self::Key { key, taken, .. } => Rank::Key(KeyRank::of(key, *taken)?),
             Self::Piece(_) | Self::Broken(_) => return None,
         })
     }
 }
 
-impl KeyPlace {
+impl KeyRank {
     /// None where a key that expires has no time, or another has one.
     fn of(key: &UniqueKey, taken: Option<DateTime<Utc>>) -> Option<Self> {
         let expiring = |kind, first: &String, second: &String| {

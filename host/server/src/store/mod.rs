@@ -19,14 +19,16 @@ pub mod check;
 mod exported;
 mod failure;
 mod filter;
+mod place;
 mod postgres;
 mod record;
 mod redb;
 mod unit;
 
-pub use exported::{Exported, Inner, KeyPlace, Place};
+pub use exported::{Exported, JobRank, KeyRank, Rank};
 pub use failure::{CommitError, Conflict, StoreFailure};
 pub use filter::{JobFilter, JobPage};
+pub use place::{Opened, Place, PlaceError};
 pub use postgres::{DatabaseError, Ousted, PostgresSettings, PostgresStore};
 pub use record::{HostRecord, HostState, ImportRecord, Record, RecordKey, RecordKind};
 pub use redb::{OpenError, RedbSettings, RedbStore, Reserve};
@@ -108,7 +110,7 @@ pub trait Store: Send + Sync {
     /// Only for blobs that nothing refers to.
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure>;
 
-    /// Sends everything that is stored, as of one moment, in the order of [`Place`], while commits go on. What
+    /// Sends everything that is stored, as of one moment, in the order of [`Rank`], while commits go on. What
     /// cannot be read is sent as [`Exported::Broken`], and the rest goes on. A slow receiver makes it wait, and
     /// keeps the snapshot open; one that is dropped ends it, well.
     async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure>;

@@ -2,7 +2,7 @@
 //!
 //! The first line names the format, each further line is one item, and the last one counts them and has the sha256
 //! of all lines before it, so that a file that was cut or edited is recognised. The form names no version of the
-//! program: equal contents are equal bytes. `Place` gives the order of the items.
+//! program: equal contents are equal bytes. [`Rank`](crate::store::Rank) gives the order of the items.
 
 mod export;
 mod import;

@@ -13,7 +13,7 @@ use windlass_core::id::{Digest, JobId};
 
 use super::line::{Counts, End, First, Line};
 use super::{FORMAT, LINE_BYTES_MAX, VERSION};
-use crate::store::{Exported, Place, Record};
+use crate::store::{Exported, Rank, Record};
 
 /// What of the beginning of a foreign file is shown.
 const SHOWN_CHARS: usize = 40;
@@ -40,7 +40,7 @@ pub struct Reader<R> {
     input: R,
     line: u64,
     hash: Sha256,
-    place: Place,
+    rank: Rank,
     job: Option<JobId>,
     flow: Option<(Digest, Arc<Flow>)>,
     blob: Option<OpenBlob>,
@@ -63,7 +63,7 @@ impl<R: BufRead> Reader<R> {
             input,
             line: 0,
             hash: Sha256::new(),
-            place: Place::Start,
+            rank: Rank::Start,
             job: None,
             flow: None,
             blob: None,
@@ -174,7 +174,7 @@ impl<R: BufRead> Reader<R> {
             Line::End(_) => return Ok(None),
         };
         self.end_blob()?;
-        self.take_place(&item)?;
+        self.take_rank(&item)?;
         self.open(&item);
         Ok(Some(item))
     }
@@ -189,9 +189,9 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn take_place(&mut self, item: &Exported) -> Result<(), ReadError> {
-        let job = self.job.filter(|_| matches!(self.place, Place::Job(..)));
-        let Some(place) = item.place(job) else {
+    fn take_rank(&mut self, item: &Exported) -> Result<(), ReadError> {
+        let job = self.job.filter(|_| matches!(self.rank, Rank::Job(..)));
+        let Some(rank) = item.rank(job) else {
             return Err(self.error(match item {
                 Exported::Key { .. } => {
                     "a key has a time if it expires, and otherwise none: this one is not so"
@@ -199,10 +199,10 @@ impl<R: BufRead> Reader<R> {
                 _ => "it is of a job, and no job is before it",
             }));
         };
-        if place <= self.place {
-            return Err(self.error(format!("{place:?} does not come after {:?}", self.place)));
+        if rank <= self.rank {
+            return Err(self.error(format!("{rank:?} does not come after {:?}", self.rank)));
         }
-        self.place = place;
+        self.rank = rank;
         Ok(())
     }
 

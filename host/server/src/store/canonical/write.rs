@@ -9,7 +9,7 @@ use windlass_core::id::{Digest, JobId};
 
 use super::line::{BlobLine, Bytes, Counts, End, First, JobLine, KeyLine, Line, NoteLine};
 use super::{FORMAT, LINE_BYTES_MAX, PIECE_BYTES, VERSION};
-use crate::store::{Exported, Place, Record};
+use crate::store::{Exported, Rank, Record};
 
 /// What a store should not have sent: a fault of the store, or rows that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +17,14 @@ pub enum WriteError {
     #[error("the store cannot be written down whole: {0}")]
     Broken(String),
     #[error("{what} does not come after {before:?}")]
-    Disorder { what: String, before: Place },
-    #[error("an item behind {place:?} has {bytes} bytes, and a line holds at most {LINE_BYTES_MAX}")]
-    TooLong { place: Place, bytes: usize },
+    Disorder { what: String, before: Rank },
+    #[error("an item behind {rank:?} has {bytes} bytes, and a line holds at most {LINE_BYTES_MAX}")]
+    TooLong { rank: Rank, bytes: usize },
 }
 
 /// See the module.
 pub struct Writer {
-    place: Place,
+    rank: Rank,
     job: Option<JobId>,
     flow: Option<Digest>,
     /// What of the blob has no line yet.
@@ -40,7 +40,7 @@ impl Writer {
     /// A form with its first line.
     pub fn begin() -> Self {
         let mut writer = Self {
-            place: Place::Start,
+            rank: Rank::Start,
             job: None,
             flow: None,
             piece: Vec::new(),
@@ -120,18 +120,16 @@ impl Writer {
     }
 
     fn check_order(&mut self, item: &Exported) -> Result<(), WriteError> {
-        let job = self.job.filter(|_| matches!(self.place, Place::Job(..)));
-        match item.place(job) {
-            Some(place) if place > self.place => {
-                self.place = place;
+        let job = self.job.filter(|_| matches!(self.rank, Rank::Job(..)));
+        match item.rank(job) {
+            Some(rank) if rank > self.rank => {
+                self.rank = rank;
                 Ok(())
             }
-            Some(place) => {
-                Err(WriteError::Disorder { what: format!("{place:?}"), before: self.place.clone() })
-            }
+            Some(rank) => Err(WriteError::Disorder { what: format!("{rank:?}"), before: self.rank.clone() }),
             None => {
                 let what = "an item of a job, or a key with or without a time,".to_owned();
-                Err(WriteError::Disorder { what, before: self.place.clone() })
+                Err(WriteError::Disorder { what, before: self.rank.clone() })
             }
         }
     }
@@ -154,7 +152,7 @@ impl Writer {
     fn take_piece(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         let Some((_, _, found)) = &mut self.blob else {
             let what = "a piece of no blob".to_owned();
-            return Err(WriteError::Disorder { what, before: self.place.clone() });
+            return Err(WriteError::Disorder { what, before: self.rank.clone() });
         };
         *found += bytes.len() as u64;
         while !bytes.is_empty() {
@@ -186,11 +184,11 @@ impl Writer {
     fn line(&mut self, line: &impl Serialize) -> Result<(), WriteError> {
         let begin = self.out.len();
         serde_json::to_writer(&mut self.out, line)
-            .map_err(|error| WriteError::Broken(format!("an item behind {:?}: {error}", self.place)))?;
+            .map_err(|error| WriteError::Broken(format!("an item behind {:?}: {error}", self.rank)))?;
         self.out.push(b'\n');
         let bytes = self.out.len() - begin;
         if bytes > LINE_BYTES_MAX {
-            return Err(WriteError::TooLong { place: self.place.clone(), bytes });
+            return Err(WriteError::TooLong { rank: self.rank.clone(), bytes });
         }
         self.hash.update(&self.out[begin..]);
         Ok(())

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::store::canonical::{Counts, unfinished};
@@ -29,7 +30,7 @@ const ALL: usize = u32::MAX as usize;
 const PAGE: usize = 1_000;
 
 /// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The thing, such as `job 0198...`.
     pub place: String,

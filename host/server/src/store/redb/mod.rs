@@ -34,6 +34,7 @@ use crate::store::{
 mod apply;
 mod batch;
 mod blob;
+mod check;
 mod codec;
 mod export;
 mod handle;
@@ -43,6 +44,7 @@ mod logbook;
 mod open;
 mod owner;
 mod record;
+pub(super) mod replace;
 mod reserve;
 mod settings;
 mod snapshot;
@@ -50,6 +52,7 @@ mod stored;
 mod table;
 mod trouble;
 
+pub(super) use check::check_file;
 pub use open::OpenError;
 pub use reserve::Reserve;
 pub use settings::RedbSettings;
