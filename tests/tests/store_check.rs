@@ -197,7 +197,7 @@ async fn a_page_that_was_changed_on_the_disk_is_found() {
 async fn an_import_that_was_interrupted_is_found() {
     let directory = whole().await;
     {
-        let opened = Place::in_directory(directory.path()).open_existing().expect("opens");
+        let opened = Place::in_directory(directory.path()).open_existing().await.expect("opens");
         let record = windlass_host::store::Record::Import(windlass_host::store::ImportRecord {
             began: windlass_tests::conformance::fixture::at(0),
             generation: 1,

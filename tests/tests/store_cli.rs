@@ -33,7 +33,7 @@ fn run(directory: &Path, arguments: &[&str]) -> Ended {
 /// A store with one of everything in `DIRECTORY/state`, and its form in `DIRECTORY/form`.
 async fn filled() -> (tempfile::TempDir, Vec<u8>) {
     let directory = tempfile::tempdir().expect("a folder");
-    let opened = Place::in_directory(&directory.path().join("state")).open(1 << 20).expect("opens");
+    let opened = Place::in_directory(&directory.path().join("state")).open(1 << 20).await.expect("opens");
     fill(&*opened.store()).await;
     let form = exported(&*opened.store()).await.expect("it can be exported");
     opened.close().await;
@@ -90,7 +90,7 @@ async fn a_file_that_is_not_whole_is_refused_with_its_line() {
 #[tokio::test]
 async fn a_store_in_use_is_left_alone_and_the_way_around_is_told() {
     let (directory, _) = filled().await;
-    let opened = Place::in_directory(&directory.path().join("state")).open(1 << 20).expect("opens");
+    let opened = Place::in_directory(&directory.path().join("state")).open(1 << 20).await.expect("opens");
     for arguments in [&["export", "--file", "x"][..], &["import", "--file", "form"], &["check"]] {
         let refused = run(directory.path(), &[&["store"], arguments, &["--data-dir", "state"]].concat());
         assert_eq!(refused.code, 4, "{arguments:?}: {}", refused.errors);
@@ -133,7 +133,7 @@ async fn a_damaged_store_is_told_line_by_line_and_not_exported() {
 #[tokio::test]
 async fn no_host_starts_on_an_import_that_has_not_ended() {
     let directory = tempfile::tempdir().expect("a folder");
-    let opened = Place::in_directory(directory.path()).open(1 << 20).expect("opens");
+    let opened = Place::in_directory(directory.path()).open(1 << 20).await.expect("opens");
     let record = Record::Import(ImportRecord { began: at(0), generation: 1 });
     let put = Unit::of(vec![Change::Put { record, expected: Expected::Absent }]);
     opened.store().commit(put).await.expect("stored");

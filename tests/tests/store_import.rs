@@ -31,7 +31,7 @@ async fn exported(store: &dyn Store) -> Result<Vec<u8>, ExportError> {
 }
 
 async fn exported_from(directory: &Path) -> Vec<u8> {
-    let opened = Place::in_directory(directory).open_existing().expect("opens");
+    let opened = Place::in_directory(directory).open_existing().await.expect("opens");
     let form = exported(&*opened.store()).await.expect("it can be exported");
     opened.close().await;
     form
@@ -77,7 +77,7 @@ async fn a_store_that_has_something_is_not_imported_into_and_stays_as_it_is() {
 async fn a_store_that_a_host_has_is_not_imported_into() {
     let target = tempfile::tempdir().expect("a folder");
     let place = Place::in_directory(target.path());
-    let opened = place.open(1 << 20).expect("opens");
+    let opened = place.open(1 << 20).await.expect("opens");
     let refused = place.import(at(0), Cursor::new(a_form().await)).await;
     assert!(matches!(refused, Err(PlaceError::Open(_))), "{refused:?}");
     opened.close().await;
@@ -160,7 +160,7 @@ async fn an_import_into_a_file_that_is_killed_is_told_and_can_be_begun_again() {
     }
     drop(_end);
     // What a host finds is empty and says so; what was imported so far has another name.
-    let opened = place.open_existing().expect("opens");
+    let opened = place.open_existing().await.expect("opens");
     let store = opened.store();
     assert!(unfinished(&*store).await.expect("readable").is_some());
     assert_eq!(canonical::contents(&*store).await.expect("readable"), None);

@@ -28,7 +28,7 @@ pub fn job_key(n: u64) -> Vec<u8> {
 /// cancelled, 5 is of an occurrence.
 pub async fn whole() -> TempDir {
     let directory = tempfile::tempdir().expect("a folder");
-    let opened = Place::in_directory(directory.path()).open(1 << 20).expect("opens");
+    let opened = Place::in_directory(directory.path()).open(1 << 20).await.expect("opens");
     fill(&*opened.store()).await;
     opened.close().await;
     directory

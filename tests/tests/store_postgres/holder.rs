@@ -2,7 +2,7 @@
 
 use windlass_core::decide::create::Timing;
 use windlass_host::store::{
-    CommitError, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
+    CommitError, Company, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
 };
 use windlass_tests::conformance::fixture::{born, job_id, submit, unit};
 use windlass_tests::postgres::Schema;
@@ -51,11 +51,13 @@ async fn who_was_replaced_as_the_holder_is_refused_and_told_so() {
 #[tokio::test]
 async fn who_only_reads_takes_nothing_and_writes_nothing() {
     let schema = Schema::fresh().await;
-    let empty = PostgresStore::open_to_read(PostgresSettings::at(schema.url())).await;
+    let empty = PostgresStore::open_to_read(PostgresSettings::at(schema.url()), Company::Welcome).await;
     assert!(matches!(empty.err(), Some(DatabaseError::Empty { .. })));
     let store = open(schema.url()).await;
     submit(&*store, 1).await;
-    let reader = PostgresStore::open_to_read(PostgresSettings::at(schema.url())).await.expect("it is there");
+    let reader = PostgresStore::open_to_read(PostgresSettings::at(schema.url()), Company::Welcome)
+        .await
+        .expect("it is there");
     assert!(reader.job(job_id(1)).await.expect("readable").is_some());
     let refused = reader.commit(unit(vec![born(2, Timing::default()).1])).await;
     assert!(matches!(refused, Err(CommitError::Storage(StoreFailure::Down(_)))), "{refused:?}");

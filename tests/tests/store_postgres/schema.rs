@@ -4,7 +4,7 @@ use futures::future::join_all;
 use tokio_postgres::Client;
 use windlass_core::decide::create::Timing;
 use windlass_host::store::{
-    CommitError, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
+    CommitError, Company, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
 };
 use windlass_tests::conformance::fixture::{born, job_id, submit, unit};
 use windlass_tests::postgres::Schema;
@@ -87,9 +87,10 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     open(schema.url()).await.close().await;
     let client = schema.client().await;
     client.batch_execute("UPDATE windlass SET schema_version = 9").await.expect("changed");
-    for opened in
-        [try_open(&schema).await, PostgresStore::open_to_read(PostgresSettings::at(schema.url())).await]
-    {
+    for opened in [
+        try_open(&schema).await,
+        PostgresStore::open_to_read(PostgresSettings::at(schema.url()), Company::Welcome).await,
+    ] {
         let error = opened.err().expect("nobody knows what is in there");
         assert!(matches!(error, DatabaseError::NewerSchema { found: 9, .. }), "{error}");
         assert!(error.to_string().contains("run the version of windlass"), "{error}");

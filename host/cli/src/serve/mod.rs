@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::{text, time};
 use settings::{AllowedDirectory, Settings};
 
-pub use settings::state_directory;
+pub use settings::{check_database, state_directory};
 
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Settings: flag > environment > file > default. The file is TOML, with the \

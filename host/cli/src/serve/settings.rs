@@ -237,17 +237,8 @@ fn machine_name() -> String {
 
 impl Settings {
     fn check(&self) -> Result<(), Problem> {
-        if let Some(url) = &self.store.value
-            && !is_postgres(url)
-        {
-            return Err(Problem::usage(format!(
-                "store = {:?} ({}) is no address of a database",
-                without_password(url),
-                self.store.origin
-            ))
-            .advise(
-                "postgres://USER@HOST/DATABASE; for a store in a file leave it out, and give --data-dir",
-            ));
+        if let Some(url) = &self.store.value {
+            check_database(url, &self.store.origin)?;
         }
         if !self.listen.value.ip().is_loopback() {
             return Err(Problem::usage(format!(
@@ -313,12 +304,18 @@ impl Settings {
     }
 }
 
-pub fn is_postgres(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+/// Refuses what is no address of a database.
+pub fn check_database(url: &str, origin: impl fmt::Display) -> Result<(), Problem> {
+    if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    let what = format!("store = {:?} ({origin}) is no address of a database", without_password(url));
+    Err(Problem::usage(what)
+        .advise("postgres://USER@HOST/DATABASE; for a store in a file leave it out, and give --data-dir"))
 }
 
 /// The address for people: what may be a password is left out.
-pub fn without_password(url: &str) -> String {
+fn without_password(url: &str) -> String {
     let hidden = |text: &str| if text.is_empty() { String::new() } else { "***".to_owned() };
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (base, query) = rest.split_once('?').map_or((rest, None), |(base, query)| (base, Some(query)));

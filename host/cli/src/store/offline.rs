@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 use windlass_host::store::canonical::{self, Counts, ExportError, ImportError};
 use windlass_host::store::check::Finding;
-use windlass_host::store::{OpenError, Place, PlaceError, StoreFailure};
+use windlass_host::store::{DatabaseError, OpenError, Place, PlaceError, PostgresSettings, StoreFailure};
 
 use super::kept::Kept;
 use crate::exit::Exit;
@@ -25,10 +25,17 @@ pub struct PlaceArguments {
     /// The data directory of the host [default: $XDG_STATE_HOME/windlass]
     #[arg(long, env = "WINDLASS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The database that holds the store, instead of a file in the data directory
+    #[arg(long, env = "WINDLASS_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
 }
 
 impl PlaceArguments {
     fn place(&self) -> Result<Place, Problem> {
+        if let Some(url) = &self.store {
+            serve::check_database(url, "--store")?;
+            return Ok(Place::Postgres(PostgresSettings::at(url)));
+        }
         let directory = match &self.data_dir {
             Some(directory) => directory.clone(),
             None => serve::state_directory()?,
@@ -38,7 +45,7 @@ impl PlaceArguments {
 }
 
 pub async fn export(place: &PlaceArguments, file: &str, output: Output) -> Result<Exit, Problem> {
-    let opened = place.place()?.open_existing().map_err(problem)?;
+    let opened = place.place()?.open_existing().await.map_err(problem)?;
     let mut kept = Kept::begin(file)?;
     let (chunks, mut written) = mpsc::channel::<Vec<u8>>(CHUNKS_MAX);
     let store = opened.store();
@@ -159,6 +166,16 @@ fn problem(error: PlaceError) -> Problem {
             Problem::new(Exit::Refused, text)
                 .advise("stop the host first; `windlass store backup` works while it runs")
         }
+        PlaceError::Database(DatabaseError::InUse { place }) => {
+            Problem::new(Exit::Refused, format!("{place} is in use by a host"))
+                .advise("stop the host first; `windlass store backup` works while it runs")
+        }
+        PlaceError::Database(DatabaseError::Empty { .. }) => Problem::new(Exit::NotFound, text),
+        PlaceError::Database(DatabaseError::Address { .. }) => Problem::usage(text),
+        PlaceError::Database(DatabaseError::NewerSchema { .. } | DatabaseError::OlderSchema { .. }) => {
+            Problem::new(Exit::Refused, text)
+        }
+        PlaceError::Database(_) => Problem::broken(text),
         PlaceError::Open(OpenError::Corrupt { .. }) => Problem::new(Exit::Damaged, text),
         PlaceError::Open(OpenError::NotWritable { .. }) => Problem::usage(text),
         PlaceError::Open(OpenError::Full { .. } | OpenError::NewerSchema { .. }) => {

@@ -29,7 +29,7 @@ pub use exported::{Exported, JobRank, KeyRank, Rank};
 pub use failure::{CommitError, Conflict, StoreFailure};
 pub use filter::{JobFilter, JobPage};
 pub use place::{Opened, Place, PlaceError};
-pub use postgres::{DatabaseError, Ousted, PostgresSettings, PostgresStore};
+pub use postgres::{Company, DatabaseError, Ousted, PostgresSettings, PostgresStore};
 pub use record::{HostRecord, HostState, ImportRecord, Record, RecordKey, RecordKind};
 pub use redb::{OpenError, RedbSettings, RedbStore, Reserve};
 pub use unit::{Birth, Change, Expected, JobChange, UniqueKey, Unit};

@@ -1,7 +1,8 @@
 //! Places: where a store is, and all that differs by that: how it is opened, imported into and checked.
 //!
 //! Invariant: an import that was interrupted is never found as a whole store. Into a file, it goes aside, under
-//! another name, while the file that waits for it says that an import has begun.
+//! another name, while the file that waits for it says that an import has begun; into a database, it goes in place, and
+//! what an interrupted one left is removed before the next.
 
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,11 @@ use chrono::{DateTime, Utc};
 
 use crate::store::canonical::{self, Counts, ImportError};
 use crate::store::check::{self, Checked, Finding};
+use crate::store::postgres::Company;
 use crate::store::redb::{check_file, replace};
 use crate::store::{
-    Change, CommitError, Expected, ImportRecord, OpenError, Record, RecordKey, RedbSettings, RedbStore,
-    Store, StoreFailure, Unit,
+    Change, CommitError, DatabaseError, Expected, ImportRecord, OpenError, Ousted, PostgresSettings,
+    PostgresStore, Record, RecordKey, RedbSettings, RedbStore, Store, StoreFailure, Unit,
 };
 
 /// The store's file in a data directory.
@@ -25,11 +27,14 @@ const STORE_FILE: &str = "windlass.redb";
 pub enum Place {
     /// A file of redb.
     Redb(PathBuf),
+    /// A schema of a PostgreSQL database.
+    Postgres(PostgresSettings),
 }
 
 /// A store that was opened, and can be closed.
 pub enum Opened {
     Redb(Arc<RedbStore>),
+    Postgres(Arc<PostgresStore>),
 }
 
 /// Why nothing was done with a store at its place.
@@ -39,6 +44,8 @@ pub enum PlaceError {
     Missing(Place),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
@@ -55,6 +62,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Redb(path) => path.display().fmt(f),
+            Self::Postgres(settings) => settings.place().fmt(f),
         }
     }
 }
@@ -66,20 +74,28 @@ impl Place {
     }
 
     /// Opens the store for a host, or creates it.
-    pub fn open(&self, cache_bytes: usize) -> Result<Opened, OpenError> {
+    pub async fn open(&self, cache_bytes: usize) -> Result<Opened, PlaceError> {
         match self {
             Self::Redb(path) => {
                 let settings = RedbSettings { cache_bytes, ..RedbSettings::at(path) };
                 Ok(Opened::Redb(Arc::new(RedbStore::open(settings)?)))
             }
+            Self::Postgres(settings) => {
+                Ok(Opened::Postgres(Arc::new(PostgresStore::open(settings.clone()).await?)))
+            }
         }
     }
 
-    /// Opens a store that must be there, for somebody who only reads it.
-    pub fn open_existing(&self) -> Result<Opened, PlaceError> {
+    /// Opens a store that must be there, for somebody who only reads it. From a database that a host has, it reads
+    /// what is committed.
+    pub async fn open_existing(&self) -> Result<Opened, PlaceError> {
         match self {
             Self::Redb(path) if !is_filled(path) => Err(PlaceError::Missing(self.clone())),
             Self::Redb(path) => Ok(Opened::Redb(Arc::new(RedbStore::open(without_reserve(path))?))),
+            Self::Postgres(settings) => {
+                let store = PostgresStore::open_to_read(settings.clone(), Company::Welcome).await;
+                Ok(Opened::Postgres(Arc::new(store?)))
+            }
         }
     }
 
@@ -91,6 +107,17 @@ impl Place {
     ) -> Result<Counts, PlaceError> {
         match self {
             Self::Redb(path) => import_aside(path, now, input).await,
+            Self::Postgres(settings) => {
+                let store = PostgresStore::open(settings.clone()).await?;
+                store.remove_unfinished_import().await?;
+                let imported = canonical::import(&store, now, input).await;
+                if imported.is_err() {
+                    // Of what was not begun there is nothing to remove.
+                    store.remove_unfinished_import().await?;
+                }
+                store.close().await;
+                Ok(imported?)
+            }
         }
     }
 
@@ -103,8 +130,16 @@ impl Place {
                 below += 1;
                 tell(finding);
             })?,
+            Self::Postgres(_) => {}
         }
-        let opened = self.open_existing()?;
+        let opened = match self {
+            Self::Redb(_) => self.open_existing().await?,
+            // What a host changes meanwhile would look like damage.
+            Self::Postgres(settings) => {
+                let store = PostgresStore::open_to_read(settings.clone(), Company::Refused).await;
+                Opened::Postgres(Arc::new(store?))
+            }
+        };
         let checked = check::check(&*opened.store(), tell).await;
         opened.close().await;
         let checked = checked?;
@@ -116,6 +151,7 @@ impl Opened {
     pub fn store(&self) -> Arc<dyn Store> {
         match self {
             Self::Redb(store) => store.clone(),
+            Self::Postgres(store) => store.clone(),
         }
     }
 
@@ -123,6 +159,15 @@ impl Opened {
     pub async fn close(&self) {
         match self {
             Self::Redb(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+
+    /// Returns when this process may not write to the store any more. A file is this process's until it is closed.
+    pub async fn ousted(&self) -> Ousted {
+        match self {
+            Self::Redb(_) => std::future::pending().await,
+            Self::Postgres(store) => store.ousted().await,
         }
     }
 }

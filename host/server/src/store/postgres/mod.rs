@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 use uuid::Uuid;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
@@ -57,6 +58,16 @@ pub struct PostgresStore {
     works: RwLock<Option<mpsc::Sender<Work>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     ousted: watch::Receiver<Option<Ousted>>,
+    /// Where a reader keeps hosts away: the session that has the lock.
+    lock: Mutex<Option<Client>>,
+}
+
+/// Whether a host may have the database while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    Welcome,
+    /// What is read must stay as it is.
+    Refused,
 }
 
 impl PostgresStore {
@@ -80,17 +91,63 @@ impl PostgresStore {
         let writer =
             Writer { connector, holder, works: receiver, ousted: told, session: Some(session), state };
         let writer = tokio::spawn(writer.run());
-        Ok(Self { readers, works: RwLock::new(Some(works)), writer: Mutex::new(Some(writer)), ousted })
+        Ok(Self {
+            readers,
+            works: RwLock::new(Some(works)),
+            writer: Mutex::new(Some(writer)),
+            ousted,
+            lock: Mutex::new(None),
+        })
     }
 
-    /// Opens a store that must be there, only to read it, whoever is its holder.
-    pub async fn open_to_read(settings: PostgresSettings) -> Result<Self, DatabaseError> {
+    /// Opens a store that must be there, only to read it.
+    pub async fn open_to_read(settings: PostgresSettings, company: Company) -> Result<Self, DatabaseError> {
         let connector = Connector::new(&settings)?;
         let client = connector.connect().await?;
         open::expect(&connector, &client).await?;
+        let lock = match company {
+            Company::Welcome => None,
+            Company::Refused => {
+                open::wait_for_lock(&connector, &client).await?;
+                Some(client)
+            }
+        };
         let readers = Readers::new(&connector, settings.readers)?;
         let (_, ousted) = watch::channel(None);
-        Ok(Self { readers, works: RwLock::new(None), writer: Mutex::new(None), ousted })
+        Ok(Self {
+            readers,
+            works: RwLock::new(None),
+            writer: Mutex::new(None),
+            ousted,
+            lock: Mutex::new(lock),
+        })
+    }
+
+    /// Removes everything where an import says that it began and never ended: what is there is not whole. Does
+    /// nothing where there is no such import.
+    pub async fn remove_unfinished_import(&self) -> Result<(), StoreFailure> {
+        let tables = [
+            "entry",
+            "task_instance",
+            "note",
+            "job_status",
+            "job",
+            "flow_plugin",
+            "flow",
+            "unique_key",
+            "blob_chunk",
+            "blob",
+            "record",
+        ];
+        let is_marked = "EXISTS (SELECT 1 FROM record WHERE kind = 'import')";
+        let removals: String =
+            tables.iter().map(|table| format!("DELETE FROM {table} WHERE {is_marked}; ")).collect();
+        let client = self.readers.lend().await?;
+        let removed = client.batch_execute(&format!("BEGIN; {removals} COMMIT")).await;
+        if removed.is_err() {
+            drop(deadpool_postgres::Object::take(client));
+        }
+        removed.map_err(|error| failure::failure(&error))
     }
 
     /// Finishes what was asked for and leaves the database, whoever else still holds the store: another process may
@@ -104,6 +161,7 @@ impl PostgresStore {
             tracing::error!(%error, "the store's writer failed; what it was asked for last may be missing");
         }
         self.readers.close();
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Returns when this process may not write any more, with the reason. Waits for ever where that never happens.

@@ -43,6 +43,12 @@ pub enum DatabaseError {
     )]
     NewerSchema { place: String, found: i32, known: i32 },
     #[error(
+        "{place} has schema {found}, and this program knows {known}: start a host of this version on it first"
+    )]
+    OlderSchema { place: String, found: i32, known: i32 },
+    #[error("{place} holds no store of windlass, or none in the first schema of the connection")]
+    Empty { place: String },
+    #[error(
         "{place} cannot be prepared: {reason}; the user needs the right to create tables in its first schema"
     )]
     NotPrepared { place: String, reason: String },
@@ -111,6 +117,13 @@ fn not_prepared(connector: &Connector, error: &tokio_postgres::Error) -> Databas
 
 /// Waits until no other process has the database, then takes it.
 pub(super) async fn take(connector: &Connector, client: &Client, holder: Uuid) -> Result<(), DatabaseError> {
+    wait_for_lock(connector, client).await?;
+    let taken = client.execute("UPDATE windlass SET holder = $1", &[&holder]).await;
+    taken.map(drop).map_err(|error| not_prepared(connector, &error))
+}
+
+/// Returns when no other process has the database; an error where one keeps it.
+pub(super) async fn wait_for_lock(connector: &Connector, client: &Client) -> Result<(), DatabaseError> {
     let began = Instant::now();
     while !try_lock(client).await.map_err(|error| not_prepared(connector, &error))? {
         if began.elapsed() > PREDECESSOR_MAX {
@@ -118,8 +131,7 @@ pub(super) async fn take(connector: &Connector, client: &Client, holder: Uuid) -
         }
         tokio::time::sleep(PREDECESSOR_PAUSE).await;
     }
-    let taken = client.execute("UPDATE windlass SET holder = $1", &[&holder]).await;
-    taken.map(drop).map_err(|error| not_prepared(connector, &error))
+    Ok(())
 }
 
 /// The lock of this database and schema, held as long as the session. True also where the server has no such locks:

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::Address;
+
 /// Connections for reads, besides the one that writes. More readers than a small server has cores only wait there.
 pub const READERS_MAX: usize = 8;
 
@@ -63,7 +65,7 @@ pub(super) const PAGE_ROWS: i64 = 64;
 pub(super) const EXPORT_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// Where the store is, and how it is reached.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/database?sslmode=...`, or a keyword string as libpq takes it. May hold a
     /// password: never to be shown.
@@ -78,6 +80,11 @@ impl PostgresSettings {
     /// A store at this address, with the defaults.
     pub fn at(url: impl Into<String>) -> Self {
         Self { url: url.into(), root_certificates: None, readers: READERS_MAX }
+    }
+
+    /// Database and hosts, for messages; without a password, and also where the address is of no use.
+    pub fn place(&self) -> String {
+        Address::of(self).map_or_else(|_| "the database".to_owned(), |address| address.shown)
     }
 }
 
