@@ -63,9 +63,9 @@ impl Faults {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn slips(&self, wanted: Slip) -> bool {
+    fn slips(&self, number: u64, wanted: Slip) -> bool {
         let mut slip = self.slip.lock().expect("nothing panics while it holds the slip");
-        let is_now = *slip == Some((self.commits(), wanted));
+        let is_now = *slip == Some((number, wanted));
         if is_now {
             *slip = None;
         }
@@ -78,7 +78,7 @@ fn down() -> StoreFailure {
 }
 
 impl Guard for Faults {
-    fn before(&self, op: Op) -> Result<(), StoreFailure> {
+    fn before(&self, op: Op) -> Result<u64, StoreFailure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let trouble = *self.trouble.lock().expect("nothing panics while it holds the trouble");
         let is_write = match op {
@@ -86,9 +86,10 @@ impl Guard for Faults {
             Op::Read => false,
         };
         let is_commit = matches!(op, Op::Commit { .. });
-        if is_commit {
-            self.commits.fetch_add(1, Ordering::SeqCst);
-        }
+        let number = match is_commit {
+            true => self.commits.fetch_add(1, Ordering::SeqCst) + 1,
+            false => 0,
+        };
         match trouble {
             Some(Trouble::Down) => return Err(down()),
             Some(Trouble::WritesDown) if is_write => return Err(down()),
@@ -99,12 +100,12 @@ impl Guard for Faults {
             }
             Some(Trouble::Full | Trouble::WritesDown) | None => {}
         }
-        if is_commit && self.slips(Slip::Lost) { Err(down()) } else { Ok(()) }
+        if is_commit && self.slips(number, Slip::Lost) { Err(down()) } else { Ok(number) }
     }
 
-    fn after(&self, op: Op) -> Result<(), StoreFailure> {
+    fn after(&self, op: Op, number: u64) -> Result<(), StoreFailure> {
         let is_commit = matches!(op, Op::Commit { .. });
-        if is_commit && self.slips(Slip::Unknown) { Err(down()) } else { Ok(()) }
+        if is_commit && self.slips(number, Slip::Unknown) { Err(down()) } else { Ok(()) }
     }
 
     fn step(&self, _: Op) {}

@@ -30,10 +30,11 @@ pub enum Op {
 
 /// Decides about each operation. Two implementations: one that kills the process, one that makes errors.
 pub trait Guard: Send + Sync {
-    /// An error: the store is not asked.
-    fn before(&self, op: Op) -> Result<(), StoreFailure>;
+    /// Gives the operation a number among its like, by which it is known when it is done. An error: the store is not
+    /// asked.
+    fn before(&self, op: Op) -> Result<u64, StoreFailure>;
     /// The store did it. An error: whoever asked is not told.
-    fn after(&self, op: Op) -> Result<(), StoreFailure>;
+    fn after(&self, op: Op, number: u64) -> Result<(), StoreFailure>;
     /// An operation of many transactions waits for one of them.
     fn step(&self, op: Op);
 }
@@ -54,7 +55,7 @@ impl GuardedStore {
         op: Op,
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.guard.before(op)?;
+        let number = self.guard.before(op)?;
         let mut asked = pin!(asked);
         let done = poll_fn(|context| {
             let polled = asked.as_mut().poll(context);
@@ -64,7 +65,7 @@ impl GuardedStore {
             polled
         });
         let answer = done.await?;
-        self.guard.after(op)?;
+        self.guard.after(op, number)?;
         Ok(answer)
     }
 }

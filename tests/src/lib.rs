@@ -8,10 +8,15 @@ pub mod plugins;
 pub mod readme;
 pub mod work;
 
+pub mod home;
+pub mod postgres;
+
 pub mod harness;
 
 pub mod faulty;
 pub mod guarded;
 pub mod scripted;
+
+pub mod bench;
 
 pub mod crash;
