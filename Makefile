@@ -1,11 +1,18 @@
-# Two commands do everything: `make demo` and `make test`. Both install what they need beside rustup, a C compiler and make.
+# Two commands do everything: `make demo` and `make test`. Both install what they need beside rustup, a C compiler and make;
+# `make test` needs PostgreSQL's server as well, and installs it where it may.
 # One profile and one set of packages for all of them: cargo builds wasmtime once, which takes minutes.
 
 CARGO ?= cargo
 WASM := --release --target wasm32-wasip2 -p windlass-example-backup -p windlass-fixtures
 SOURCE ?= .
 
-.PHONY: all demo test build plugins check fmt clean toolchain
+# The suites that every store passes, one after the other on PostgreSQL when redb has had its turn.
+ON_EVERY_STORE := crash_points e2e_failure e2e_flow e2e_jobs e2e_logbook e2e_operations e2e_plugins e2e_sandbox \
+	e2e_triggers fault_process fault_simulation fault_store
+# What is in them about redb's file alone: disks that fail (faults 8 and 9), data directories, full disks.
+REDB_ONLY := fault_8_ fault_9_ directory:: disk::
+
+.PHONY: all demo test suites build plugins check fmt clean toolchain
 
 all: build plugins
 
@@ -26,14 +33,19 @@ plugins: toolchain
 demo: build plugins
 	target/release/windlass-demo --source "$(SOURCE)"
 
-# Formatting, lints and every suite.
-test: check plugins
-	$(CARGO) build --release --locked
+# Formatting, lints and every suite, beside a PostgreSQL server of their own.
+test: check plugins build
+	tests/postgres run $(MAKE) suites
+
+# Every suite, then those of every store once more on PostgreSQL. Needs what `make test` sets up.
+suites:
 	$(CARGO) test --release --locked
+	WINDLASS_TEST_STORE=postgres $(CARGO) test --release --locked $(ON_EVERY_STORE:%=--test %) -- $(REDB_ONLY:%=--skip %)
 
 check: toolchain
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run tests/postgres
 
 fmt:
 	$(CARGO) fmt --all

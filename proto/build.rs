@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "windlass/v1/common.proto",
     "windlass/v1/flow.proto",
     "windlass/v1/plugin.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 9] = [
     "windlass/v1/logbook.proto",
     "windlass/v1/event.proto",
     "windlass/v1/host.proto",
+    "windlass/v1/store.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Chunks are handed on without being copied.
         .bytes(".windlass.v1.UploadPluginRequest.chunk")
         .bytes(".windlass.v1.DownloadPluginResponse.chunk")
+        .bytes(".windlass.v1.BackupStoreResponse.chunk")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 mod ask;
 mod bench;
 mod blob;
+pub mod canonical;
 mod commit;
 pub mod fixture;
 mod history;
@@ -58,6 +59,11 @@ const CASES: &[Case] = cases![
     blob::a_blob_is_removed_and_can_be_put_again,
     blob::an_upload_does_not_hold_up_commits,
     history::a_replayed_logbook_is_the_stored_job,
+    canonical::everything_is_exported_once_and_in_order,
+    canonical::the_same_commands_make_the_same_bytes_as_on_another_store,
+    canonical::what_is_imported_is_exported_the_same_and_has_no_findings,
+    canonical::a_store_with_an_import_that_has_not_ended_is_not_exported,
+    canonical::an_export_ends_when_nobody_receives_it,
 ];
 
 /// Runs every case, each on a bench of its own. Panics at the first that fails, after naming it.

@@ -102,9 +102,9 @@ impl Faults {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn slips(&self, wanted: Slip) -> bool {
+    fn slips(&self, number: u64, wanted: Slip) -> bool {
         let mut slip = held(&self.slip);
-        let is_now = slip.is_some_and(|(at, slip)| slip == wanted && self.commits() >= at);
+        let is_now = slip.is_some_and(|(at, slip)| slip == wanted && number >= at);
         if is_now {
             *slip = None;
             held(&self.slipped).push(wanted);
@@ -122,7 +122,7 @@ fn down() -> StoreFailure {
 }
 
 impl Guard for Faults {
-    fn before(&self, op: Op) -> Result<(), StoreFailure> {
+    fn before(&self, op: Op) -> Result<u64, StoreFailure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let trouble = *held(&self.trouble);
         let is_write = match op {
@@ -130,9 +130,10 @@ impl Guard for Faults {
             Op::Read => false,
         };
         let is_commit = matches!(op, Op::Commit { .. });
-        if is_commit {
-            self.commits.fetch_add(1, Ordering::SeqCst);
-        }
+        let number = match is_commit {
+            true => self.commits.fetch_add(1, Ordering::SeqCst) + 1,
+            false => 0,
+        };
         match trouble {
             Some(Trouble::Down) => return Err(down()),
             Some(Trouble::WritesDown) if is_write => return Err(down()),
@@ -143,12 +144,12 @@ impl Guard for Faults {
             }
             Some(Trouble::Full | Trouble::WritesDown) | None => {}
         }
-        if is_commit && self.slips(Slip::Lost) { Err(down()) } else { Ok(()) }
+        if is_commit && self.slips(number, Slip::Lost) { Err(down()) } else { Ok(number) }
     }
 
-    fn after(&self, op: Op) -> Result<(), StoreFailure> {
+    fn after(&self, op: Op, number: u64) -> Result<(), StoreFailure> {
         let is_commit = matches!(op, Op::Commit { .. });
-        if is_commit && self.slips(Slip::Unknown) { Err(down()) } else { Ok(()) }
+        if is_commit && self.slips(number, Slip::Unknown) { Err(down()) } else { Ok(()) }
     }
 
     fn step(&self, _: Op) {}
@@ -159,7 +160,7 @@ impl Guard for Faults {
     }
 
     fn usurps(&self) -> bool {
-        self.slips(Slip::Fenced)
+        self.slips(self.commits(), Slip::Fenced)
     }
 
     fn usurped(&self, unit: Unit) {

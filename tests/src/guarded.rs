@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 use windlass_host::store::{
-    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
 };
 
@@ -31,10 +32,11 @@ pub enum Op {
 
 /// Decides about each operation. Two implementations: one that kills the process, one that makes errors.
 pub trait Guard: Send + Sync {
-    /// An error: the store is not asked.
-    fn before(&self, op: Op) -> Result<(), StoreFailure>;
+    /// Gives the operation a number among its like, by which it is known when it is done. An error: the store is not
+    /// asked.
+    fn before(&self, op: Op) -> Result<u64, StoreFailure>;
     /// The store did it. An error: whoever asked is not told.
-    fn after(&self, op: Op) -> Result<(), StoreFailure>;
+    fn after(&self, op: Op, number: u64) -> Result<(), StoreFailure>;
     /// An operation of many transactions waits for one of them.
     fn step(&self, op: Op);
     /// How many turns the operation lets others go ahead, once before the store is asked and once more before the
@@ -66,7 +68,7 @@ impl GuardedStore {
         op: Op,
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.guard.before(op)?;
+        let number = self.guard.before(op)?;
         self.dawdle(op).await;
         let mut asked = pin!(asked);
         let done = poll_fn(|context| {
@@ -79,7 +81,7 @@ impl GuardedStore {
         let answer = done.await;
         self.dawdle(op).await;
         let answer = answer?;
-        self.guard.after(op)?;
+        self.guard.after(op, number)?;
         Ok(answer)
     }
 
@@ -188,5 +190,9 @@ impl Store for GuardedStore {
 
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
         self.ask(Op::RemoveBlob, self.store.remove_blob(digest)).await
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        self.ask(Op::Read, self.store.export(items)).await
     }
 }

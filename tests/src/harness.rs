@@ -1,4 +1,5 @@
-//! A whole host in a test: a store on disk, a sandbox, a clock that the test moves, gRPC over a loopback port.
+//! A whole host in a test: a store at a home of its own, a sandbox, a clock that the test moves, gRPC over a loopback
+//! port.
 //!
 //! Every end-to-end test ends with [`TestHost::finish`], which checks what must hold whatever happened.
 
@@ -18,10 +19,11 @@ use windlass_host::engine::Limits;
 use windlass_host::executors::Executors;
 use windlass_host::executors::wasm::{Settings, WasmExecutors};
 use windlass_host::host::{Host, HostParts};
-use windlass_host::store::{RedbSettings, RedbStore};
+use windlass_host::store::Store;
 use windlass_proto::v1;
 
 use crate::clock::ManualClock;
+use crate::home::{Home, OpenStore};
 use crate::invariants;
 use crate::ledger::{self, LedgerLine};
 use crate::plugins;
@@ -78,12 +80,14 @@ pub struct TestHost {
     /// The directory, with every link resolved.
     path: PathBuf,
     running: Option<Running>,
+    /// Behind what runs on it.
+    home: Home,
 }
 
 /// One life of the host.
 struct Running {
     host: Host,
-    store: Arc<RedbStore>,
+    store: OpenStore,
     channel: Channel,
 }
 
@@ -113,7 +117,14 @@ impl TestHost {
             std::fs::create_dir_all(path.join(name)).expect("a directory below the test's");
         }
         plugins::seed_cache(&path.join("compiled")).await;
-        let mut host = Self { clock: Arc::default(), options, directory, path, running: None };
+        let mut host = Self {
+            clock: Arc::default(),
+            options,
+            directory,
+            running: None,
+            home: Home::fresh(&path).await,
+            path,
+        };
         host.launch().await;
         host
     }
@@ -149,19 +160,19 @@ impl TestHost {
         invariants::check(&*store, &ledger).await;
         store.close().await;
         drop(store);
-        let store = self.open_store();
+        let store = self.home.open().await;
         invariants::check(&*store, &ledger).await;
         store.close().await;
     }
 
     async fn launch(&mut self) {
-        let store = self.open_store();
+        let store = self.home.open().await;
         let executors = match &self.options.executors {
             Some(executors) => executors.clone(),
             None => self.sandbox(),
         };
         let parts = HostParts {
-            store: store.clone(),
+            store: store.shared(),
             clock: self.clock.clone(),
             executors,
             grant_rule: self.grant_rule(),
@@ -177,11 +188,6 @@ impl TestHost {
         let endpoint = Channel::from_shared(format!("http://{}", host.address)).expect("an address is a URI");
         let channel = endpoint.connect().await.expect("the host serves when it has started");
         self.running = Some(Running { host, store, channel });
-    }
-
-    fn open_store(&self) -> Arc<RedbStore> {
-        let settings = RedbSettings::at(self.path.join("windlass.redb"));
-        Arc::new(RedbStore::open(settings).expect("the store opens"))
     }
 
     fn settings(&self) -> Settings {
@@ -217,8 +223,8 @@ impl TestHost {
     }
 
     /// The store, for what no service tells.
-    pub fn store(&self) -> &Arc<RedbStore> {
-        &self.running().store
+    pub fn store(&self) -> &dyn Store {
+        &*self.running().store
     }
 
     pub fn engine(&self) -> &windlass_host::engine::Engine {

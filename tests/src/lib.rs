@@ -11,11 +11,16 @@ pub mod readme;
 pub mod traces;
 pub mod work;
 
+pub mod home;
+pub mod postgres;
+
 pub mod harness;
 
 pub mod faulty;
 pub mod guarded;
 pub mod scripted;
 pub mod usurper;
+
+pub mod bench;
 
 pub mod crash;

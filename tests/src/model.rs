@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 use windlass_host::store::{
-    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
 };
 
 mod change;
+mod export;
 mod reading;
 mod state;
 
@@ -140,6 +142,16 @@ impl Store for Model {
 
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure> {
         self.state().blobs.remove(&digest);
+        Ok(())
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        let exported = self.state().exported();
+        for item in exported {
+            if items.send(item).await.is_err() {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub const USURPER: HostId = HostId(uuid::Uuid::from_u128(0xBAD));
 pub fn claims_of(unit: &Unit) -> Vec<(JobId, u64)> {
     let named = unit.changes.iter().filter_map(|change| match change {
         Change::Job(change) => change.epoch.map(|epoch| (change.job, epoch)),
-        Change::Note { job, epoch, .. } => Some((*job, *epoch)),
+        Change::Note { job, epoch, .. } => epoch.map(|epoch| (*job, epoch)),
         Change::Put { .. }
         | Change::Remove { .. }
         | Change::Expect { .. }

@@ -96,17 +96,19 @@ async fn finish(host: HostProcess, site: &Site, job: &str, state: v1::JobState) 
     assert_eq!(ended.state(), state, "{ended:#?}");
     let stopped = host.stop().await;
     assert!(stopped.status.success(), "{stopped:#?}");
-    let store = site.store();
-    let mut found = witness::jobs(&store).await;
-    invariants::check(&store, &site.lines()).await;
+    let store = site.store().await;
+    let mut found = witness::jobs(&*store).await;
+    invariants::check(&*store, &site.lines()).await;
+    store.close().await;
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
 
 /// What is left of the one job when its host was killed.
 async fn left(site: &Site) -> Found {
-    let (_folder, store) = site.copy_of_store();
-    let mut found = witness::jobs(&store).await;
+    let look = site.look().await;
+    let mut found = witness::jobs(&*look.store).await;
+    look.store.close().await;
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
@@ -250,9 +252,9 @@ async fn jobs_of_a_host_that_is_killed_in_the_middle_of_many_all_end_once() {
     }
     assert_eq!(client.list().await.expect("they can be listed").len(), JOBS);
     assert!(host.stop().await.status.success());
-    let store = site.store();
-    invariants::check(&store, &site.lines()).await;
-    for found in witness::jobs(&store).await {
+    let store = site.store().await;
+    invariants::check(&*store, &site.lines()).await;
+    for found in witness::jobs(&*store).await {
         let lines: Vec<_> =
             site.lines().into_iter().filter(|line| line.job == found.job.id().to_string()).collect();
         witness::check_ledger(&lines, &["apply a", "apply b", "apply c"].map(str::to_owned));

@@ -12,7 +12,7 @@ use tokio_stream::StreamExt as _;
 use windlass_core::entry::Fact;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
-use windlass_host::store::{HostState, Record, RecordKind, RedbStore, Store as _};
+use windlass_host::store::{HostState, Record, RecordKind, Store};
 use windlass_proto::v1;
 use windlass_tests::crash::process::{Ended, HostProcess, windlass};
 use windlass_tests::crash::site::Site;
@@ -46,13 +46,15 @@ async fn submit_gated(host: &HostProcess, site: &Site) -> String {
 
 /// The one job, and the host record of the process that wrote last.
 async fn left(site: &Site) -> (Found, HostState) {
-    let store = site.store();
-    let mut found = witness::jobs(&store).await;
+    let store = site.store().await;
+    let mut found = witness::jobs(&*store).await;
     assert_eq!(found.len(), 1);
-    (found.remove(0), last_host(&store).await)
+    let host = last_host(&*store).await;
+    store.close().await;
+    (found.remove(0), host)
 }
 
-async fn last_host(store: &RedbStore) -> HostState {
+async fn last_host(store: &dyn Store) -> HostState {
     let records = store.records(RecordKind::Host, None, 100).await.expect("records can be read");
     let hosts = records.into_iter().filter_map(|record| match record {
         Record::Host(host) => Some((host.started, host.state)),
@@ -65,9 +67,10 @@ async fn succeed(host: HostProcess, site: &Site, job: &str) {
     let ended = host.client().await.expect("it serves").wait(job).await.expect("it is waited for");
     assert_eq!(ended.state(), v1::JobState::Succeeded);
     stopped_well(&host.terminate().await);
-    let store = site.store();
-    invariants::check(&store, &site.lines()).await;
-    witness::jobs(&store).await;
+    let store = site.store().await;
+    invariants::check(&*store, &site.lines()).await;
+    witness::jobs(&*store).await;
+    store.close().await;
 }
 
 fn stopped_well(ended: &Ended) {

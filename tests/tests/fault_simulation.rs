@@ -9,6 +9,7 @@
 #[allow(dead_code)]
 mod disk;
 mod fault_simulation {
+    pub mod ground;
     pub mod member;
     pub mod random;
     pub mod simulation;
@@ -17,9 +18,12 @@ mod fault_simulation {
 use std::thread;
 
 use fault_simulation::simulation::Simulation;
+use windlass_tests::home::Kind;
 
 /// Enough to meet every pair of neighbouring steps many times over, in some seconds.
 const SEEDS: u64 = 200;
+/// Every step is followed by a look at all that is stored, which takes a server some forty questions.
+const SEEDS_ON_POSTGRES: u64 = 40;
 /// As many as there are processors on a small machine.
 const THREADS: u64 = 2;
 
@@ -46,9 +50,13 @@ fn x01_x02_x07_hold_in_random_histories_of_several_engines_on_one_store() {
         run(seed.parse().expect("WINDLASS_SEED is a number"));
         return;
     }
+    let seeds = match Kind::chosen() {
+        Kind::Redb => SEEDS,
+        Kind::Postgres => SEEDS_ON_POSTGRES,
+    };
     thread::scope(|scope| {
         for first in 0..THREADS {
-            scope.spawn(move || (first..SEEDS).step_by(THREADS as usize).for_each(run));
+            scope.spawn(move || (first..seeds).step_by(THREADS as usize).for_each(run));
         }
     });
 }

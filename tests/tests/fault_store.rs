@@ -4,20 +4,22 @@
 //! store is back, without a restart and without a second call.
 
 mod fault_store {
-    pub mod bench;
+    pub mod filling;
 }
 #[path = "store_faults/disk.rs"]
 #[allow(dead_code)]
 mod disk;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Disk, Fault};
-use fault_store::bench::{Bench, Watched};
+use fault_store::filling::{fill, open};
 use windlass_core::call::Direction;
 use windlass_core::fault::Fault as CallFault;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
+use windlass_tests::bench::{Bench, SLOTS, Watched};
 use windlass_tests::crash::witness;
 use windlass_tests::faulty::{Slip, Trouble};
 use windlass_tests::scripted::{Answer, Scripted};
@@ -29,7 +31,7 @@ const OUTAGE: Duration = Duration::from_millis(1_500);
 const ASKED_MAX: u64 = 150;
 
 /// Holds the apply of `b`; all else is answered at once.
-fn holding_b() -> std::sync::Arc<Scripted> {
+fn holding_b() -> Arc<Scripted> {
     Scripted::new(|call| match call.task.as_str() {
         "b" if call.direction == Direction::Apply => Answer::held(Answer::good(call.direction)),
         _ => Answer::now(Answer::good(call.direction)),
@@ -87,8 +89,7 @@ async fn waits_on_the_board(trouble: Trouble) {
     for _ in 0..JOBS {
         jobs.push(bench.submit(&["b"]).await);
     }
-    let slots = fault_store::bench::SLOTS;
-    bench.scripted.wait_for(|made| made.iter().filter(|made| made.is_held).count() == slots).await;
+    bench.scripted.wait_for(|made| made.iter().filter(|made| made.is_held).count() == SLOTS).await;
     bench.faults.set(Some(trouble));
     let before = bench.faults.asked();
     // Their outcomes cannot be recorded, and what is on the board cannot be claimed.
@@ -131,7 +132,7 @@ async fn s14_a_ready_job_that_cannot_be_claimed_is_not_tried_all_the_time() {
 }
 
 /// A job whose last task fails, with undo records written ahead. A call that was told to stop is made again.
-fn failing_c() -> std::sync::Arc<Scripted> {
+fn failing_c() -> Arc<Scripted> {
     Scripted::new(|call| {
         let mut answer = match (call.task.as_str(), call.direction) {
             ("c", Direction::Apply) => Answer::now(Answer::broken()),
@@ -184,7 +185,7 @@ async fn fault_9_a_failing_disk_costs_a_running_job_nothing() {
     // Past the longest commit: the disk fails at every operation of some commit, syncs among them.
     for number in 0..24 {
         let disk = Disk::default();
-        let bench = Bench::on_disk(&disk, holding_b()).await;
+        let bench = Bench::on(Arc::new(open(&disk)), holding_b()).await;
         let job = bench.submit(&["a", "b", "c"]).await;
         let watched = bench.watch(job).await;
         bench.scripted.wait_for(|made| made.iter().any(|made| made.is_held)).await;
@@ -198,7 +199,7 @@ async fn fault_9_a_failing_disk_costs_a_running_job_nothing() {
         bench.finish().await;
         disk.fail(0, Fault::PowerCut);
         disk.restart(number);
-        let store = fault_store::bench::open(&disk);
+        let store = open(&disk);
         let found = witness::jobs(&store).await;
         assert_eq!(found[0].job, ended, "operation {number}: what was told is durable");
     }
@@ -207,13 +208,13 @@ async fn fault_9_a_failing_disk_costs_a_running_job_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_8_a_full_disk_heals_without_a_restart_while_a_watch_is_open() {
     let disk = Disk::default();
-    let bench = Bench::on_disk(&disk, holding_b()).await;
+    let bench = Bench::on(Arc::new(open(&disk)), holding_b()).await;
     let job = bench.submit(&["a", "b", "c"]).await;
     let waiting = bench.submit_later(&["a"]).await;
     let watched = bench.watch(job).await;
     bench.scripted.wait_for(|made| made.iter().any(|made| made.is_held)).await;
     disk.set_full(true);
-    let refused = bench.fill().await;
+    let refused = fill(&bench).await;
     assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused:?}");
     bench.scripted.release(1);
     // Reads work, and what ends a job.

@@ -134,7 +134,8 @@ fn the_house_imports_downwards_only() {
     ban("proto/src", &[], &["windlass_core", "windlass_host", "windlass_plugin"], "proto knows nobody");
     ban("plugin-sdk/src", &[], &["windlass_core", "windlass_host", "windlass_proto"], "the SDK knows nobody");
     ban("host/cli/src", &[], &["windlass_core", "windlass_plugin"], "the command line knows only the proto");
-    ban("host/cli/src", &["host/cli/src/serve"], &["windlass_host"], "client verbs know only the proto");
+    let with_a_store = ["host/cli/src/serve", "host/cli/src/store/offline.rs"];
+    ban("host/cli/src", &with_a_store, &["windlass_host"], "client verbs know only the proto");
     ban("examples", &[], &["windlass_core", "windlass_host"], "examples use the SDK or the proto");
     let server = "host/server/src";
     let above = ["crate::grpc", "crate::dispatcher", "crate::runner", "crate::registry", "crate::executors"];
@@ -185,4 +186,20 @@ fn the_published_list_of_imports_is_the_one_that_is_checked() {
         .expect("the list is the last block");
     let published: Vec<_> = list.split_whitespace().collect();
     assert_eq!(published, windlass_host::executors::wasm::published_imports());
+}
+
+/// A suite that uses hosts runs on every store: `make suites` has the list.
+#[test]
+fn every_end_to_end_suite_runs_on_every_store() {
+    let makefile =
+        fs::read_to_string(root().join("Makefile")).expect("the Makefile is there").replace("\\\n", " ");
+    let listed =
+        makefile.lines().find_map(|line| line.strip_prefix("ON_EVERY_STORE :=")).expect("it has the list");
+    let listed: Vec<_> = listed.split_whitespace().collect();
+    for (name, _) in sources("tests/tests") {
+        let path = Path::new(&name);
+        let suite = path.file_stem().and_then(|stem| stem.to_str()).expect("a source file has a name");
+        let is_suite = path.parent() == Some(Path::new("tests/tests")) && suite.starts_with("e2e_");
+        assert!(!is_suite || listed.contains(&suite), "{suite} is not in the Makefile's ON_EVERY_STORE");
+    }
 }

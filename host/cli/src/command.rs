@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{completion, event, exit, host, job, logbook, operation, plugin, serve, trigger};
+use crate::{completion, event, exit, host, job, logbook, operation, plugin, serve, store, trigger};
 
 /// Of the loopback address where a host listens unless it is told otherwise, and where a client looks for it.
 pub const PORT: u16 = 7423;
@@ -62,6 +62,9 @@ pub enum Noun {
     /// Running processes
     #[command(subcommand)]
     Host(host::Verb),
+    /// All that is kept: backed up, moved, checked
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Print the completion script of a shell
     Completion(completion::CompletionArguments),
 }

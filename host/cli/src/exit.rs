@@ -18,6 +18,8 @@ pub enum Exit {
     Unavailable = 5,
     TimedOut = 6,
     Broken = 7,
+    /// What is kept is damaged.
+    Damaged = 8,
 }
 
 /// The table in `windlass --help`.
@@ -32,6 +34,8 @@ Exit codes:
   5  the host cannot be reached, or is not ready
   6  the time that was given is up
   7  something broke: in the host, or in this program
+  8  what is kept is damaged: `store check` found something wrong, or the
+     store cannot be written down whole
 
 Times are RFC 3339 (2026-11-21T08:00:00Z) or from now (+90s, +1h30m).
 Durations are like 500ms, 90s, 5m, 1h30m, 7d.";
@@ -52,9 +56,8 @@ impl Exit {
             | Code::OutOfRange => Self::Refused,
             Code::Unavailable => Self::Unavailable,
             Code::DeadlineExceeded => Self::TimedOut,
-            Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
-                Self::Broken
-            }
+            Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal => Self::Broken,
+            Code::DataLoss => Self::Damaged,
         }
     }
 }
@@ -80,6 +83,7 @@ mod tests {
             Exit::Unavailable,
             Exit::TimedOut,
             Exit::Broken,
+            Exit::Damaged,
         ] {
             assert!(TABLE.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }

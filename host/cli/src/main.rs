@@ -20,6 +20,7 @@ mod plugin;
 mod problem;
 mod serve;
 mod session;
+mod store;
 mod style;
 mod text;
 mod time;
@@ -33,6 +34,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::command::{Cli, Noun};
 use crate::exit::Exit;
+use crate::output::Output;
 use crate::problem::Problem;
 use crate::session::Session;
 use crate::style::Paint;
@@ -65,6 +67,9 @@ fn start(cli: Cli, matches: &ArgMatches) -> Result<Exit, Problem> {
         .map_err(|error| Problem::broken(format!("the runtime cannot be started: {error}")))?;
     match (cli.noun, serves) {
         (Noun::Serve(arguments), Some(matches)) => runtime.block_on(serve::run(*arguments, matches)),
+        (Noun::Store(store::Verb::Offline(verb)), _) => {
+            runtime.block_on(store::run_offline(verb, Output::new(cli.global.output)))
+        }
         (Noun::Completion(arguments), _) => {
             completion::run(&arguments)?;
             Ok(Exit::Done)
@@ -85,7 +90,8 @@ async fn ask(session: &Session, noun: Noun) -> Result<Exit, Problem> {
         Noun::Log(verb) => logbook::run(session, verb).await?,
         Noun::Event(verb) => return event::run(session, verb).await,
         Noun::Host(verb) => host::run(session, verb).await?,
-        Noun::Serve(_) | Noun::Completion(_) => {
+        Noun::Store(store::Verb::Backup { file }) => store::run(session, &file).await?,
+        Noun::Serve(_) | Noun::Completion(_) | Noun::Store(store::Verb::Offline(_)) => {
             return Err(Problem::broken("the verb needs no host"));
         }
     }

@@ -13,6 +13,7 @@ use windlass_proto::v1::job_service_client::JobServiceClient;
 use windlass_proto::v1::logbook_service_client::LogbookServiceClient;
 use windlass_proto::v1::operation_service_client::OperationServiceClient;
 use windlass_proto::v1::plugin_service_client::PluginServiceClient;
+use windlass_proto::v1::store_service_client::StoreServiceClient;
 use windlass_proto::v1::trigger_service_client::TriggerServiceClient;
 
 use crate::command::Global;
@@ -87,6 +88,7 @@ impl Session {
         logbook: LogbookServiceClient,
         events: EventServiceClient,
         hosts: HostServiceClient,
+        store: StoreServiceClient,
     }
 }
 

@@ -171,6 +171,15 @@ pub fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// A sha256 sum as the host writes it.
+pub fn digest(sum: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in sum {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

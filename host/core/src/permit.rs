@@ -65,6 +65,8 @@ pub enum Kind {
     Event,
     Logbook,
     Host,
+    /// All that is kept, of everybody: reading it is a backup.
+    Store,
 }
 
 /// The thing that is asked about.

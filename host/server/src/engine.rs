@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::store::{Change, CommitError, Store, Unit};
 
 pub mod access;
+pub mod backup;
 pub mod board;
 pub mod error;
 pub mod event;
@@ -35,6 +36,7 @@ pub mod trigger;
 
 pub use error::EngineError;
 // What the engine answers with, for those who may not know the store.
+pub use crate::store::canonical::ExportError;
 pub use crate::store::{Cursor, HostRecord, HostState, JobFilter, StoreFailure};
 use news::News;
 

@@ -48,6 +48,11 @@ pub enum StartError {
     Threads(#[source] std::io::Error),
     #[error("the store does not answer")]
     Store(#[source] EngineError),
+    #[error(
+        "an import into the store began at {0} and has not ended, so that it is not whole: run `windlass store import` \
+         again, into an empty store"
+    )]
+    Unfinished(chrono::DateTime<chrono::Utc>),
     #[error("the listening socket is not usable")]
     Socket(#[source] std::io::Error),
     #[error("the gRPC plane could not be built: {0}")]
@@ -86,6 +91,7 @@ impl Host {
             grant_rule: parts.grant_rule,
             host: HostId(Uuid::now_v7()),
         }));
+        check_whole(&engine).await?;
         take_over(&engine, &parts.name).await?;
         let (stopping, aborting, closing) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -168,6 +174,14 @@ impl Drop for Host {
         self.dispatching.abort();
         self.serving.abort();
         self.shut_guests();
+    }
+}
+
+/// A store whose import was interrupted holds some of what was: nothing may run on it.
+async fn check_whole(engine: &Engine) -> Result<(), StartError> {
+    match engine.unfinished_import().await.map_err(StartError::Store)? {
+        Some(began) => Err(StartError::Unfinished(began)),
+        None => Ok(()),
     }
 }
 

@@ -15,10 +15,8 @@ use crate::clock::SystemClock;
 use crate::engine::Limits;
 use crate::executors::wasm::{Settings as SandboxSettings, SettingsError, WasmExecutors};
 use crate::host::{Host, HostParts, StartError};
-use crate::store::{OpenError, RedbSettings, RedbStore};
+use crate::store::{Ousted, Place, PlaceError, PostgresSettings};
 
-/// The store's file in the data directory.
-const STORE_FILE: &str = "windlass.redb";
 /// Where compiled plugins are kept in the data directory. May be deleted while no host runs.
 const CACHE_DIRECTORY: &str = "compiled";
 
@@ -27,6 +25,8 @@ const CACHE_DIRECTORY: &str = "compiled";
 pub struct Settings {
     /// Holds everything durable. Created where missing.
     pub data_dir: PathBuf,
+    /// Holds the store, instead of a file in the data directory.
+    pub database: Option<PostgresSettings>,
     /// Loopback only, until there is authentication. Port 0 lets the system choose.
     pub listen: SocketAddr,
     pub name: String,
@@ -58,7 +58,9 @@ pub enum ServeError {
         source: std::io::Error,
     },
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] PlaceError),
+    #[error(transparent)]
+    Ousted(#[from] Ousted),
     #[error(transparent)]
     Sandbox(#[from] SettingsError),
     #[error("cannot listen on {address}: another process may have the port, choose another with --listen")]
@@ -83,9 +85,11 @@ pub async fn serve(
     }
     let path = settings.data_dir.clone();
     std::fs::create_dir_all(&path).map_err(|source| ServeError::DataDirectory { path, source })?;
-    let mut store_settings = RedbSettings::at(settings.data_dir.join(STORE_FILE));
-    store_settings.cache_bytes = settings.store_cache_bytes;
-    let store = Arc::new(RedbStore::open(store_settings)?);
+    let place = match &settings.database {
+        Some(database) => Place::Postgres(database.clone()),
+        None => Place::in_directory(&settings.data_dir),
+    };
+    let opened = place.open(settings.store_cache_bytes).await?;
     let executors = Arc::new(WasmExecutors::new(sandbox(&settings))?);
     // Bound before the takeover, so that a port that is taken leaves the jobs as they are.
     let address = settings.listen;
@@ -93,7 +97,7 @@ pub async fn serve(
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let rule = executors.clone();
     let parts = HostParts {
-        store: store.clone(),
+        store: opened.store(),
         clock: Arc::new(SystemClock),
         executors,
         grant_rule: Box::new(move |grants| {
@@ -116,9 +120,17 @@ pub async fn serve(
     };
     let host = Host::start(parts, listener).await?;
     ready(host.address);
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => {}
+        ousted = opened.ousted() => {
+            // Another host has the jobs: nothing that this one still does may be recorded.
+            drop(host);
+            opened.close().await;
+            return Err(ousted.into());
+        }
+    }
     host.stop().await;
-    store.close().await;
+    opened.close().await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A host as `windlass serve` puts it together, on a store that kills the process at a chosen write.
 //!
-//! `crash_host DATA_DIR COMPILED_DIR ALLOWED_DIR`, with the point in `CRASH_POINT`. Prints `ready: ADDRESS` when it
+//! `crash_host STORE COMPILED_DIR ALLOWED_DIR`, with a file or a URL as the store, and the point in `CRASH_POINT`. Prints `ready: ADDRESS` when it
 //! serves, stops when its standard input ends, and prints then how many commits it made.
 
 use std::io::Read as _;
@@ -17,32 +17,28 @@ use windlass_host::clock::SystemClock;
 use windlass_host::engine::Limits;
 use windlass_host::executors::wasm::{Settings, WasmExecutors};
 use windlass_host::host::{Host, HostParts};
-use windlass_host::store::{RedbSettings, RedbStore};
 use windlass_tests::crash::point::CrashGuard;
 use windlass_tests::guarded::GuardedStore;
+use windlass_tests::home::OpenStore;
 
-/// Small, so that many of these start quickly.
-const STORE_CACHE_BYTES: usize = 4 << 20;
-const RESERVE_BYTES: u64 = 64 << 10;
 const SLOTS: usize = 4;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
-    let mut paths = std::env::args_os().skip(1).map(PathBuf::from);
-    let mut path = |name| paths.next().with_context(|| format!("the argument {name} is missing"));
-    let (data, compiled, allowed) = (path("DATA_DIR")?, path("COMPILED_DIR")?, path("ALLOWED_DIR")?);
+    let mut arguments = std::env::args().skip(1);
+    let mut argument = |name| arguments.next().with_context(|| format!("the argument {name} is missing"));
+    let address = argument("STORE")?;
+    let (compiled, allowed) = (argument("COMPILED_DIR")?.into(), argument("ALLOWED_DIR")?.into());
     let guard = Arc::new(CrashGuard::from_environment().map_err(anyhow::Error::msg)?);
-    let mut settings = RedbSettings::at(data.join("windlass.redb"));
-    settings.cache_bytes = STORE_CACHE_BYTES;
-    settings.reserve_bytes = RESERVE_BYTES;
-    let store = Arc::new(RedbStore::open(settings)?);
-    let guarded = Arc::new(GuardedStore::new(store, guard.clone()));
+    let store = OpenStore::at(&address).await?;
+    let guarded = Arc::new(GuardedStore::new(store.shared(), guard.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.context("a port of the loopback")?;
     let host = Host::start(parts(guarded, compiled, allowed)?, listener).await?;
     println!("ready: http://{}", host.address);
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     host.stop().await;
+    store.close().await;
     println!("commits: {}", guard.commits());
     Ok(())
 }

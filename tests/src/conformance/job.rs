@@ -43,7 +43,7 @@ pub(super) async fn a_note_needs_the_claim(bench: Bench) {
     let later = InstanceName { task: "task-1".to_owned(), iteration: vec![1] };
     let note = |epoch, value: &[u8]| {
         let (task, name) = (task.clone(), "cursor".to_owned());
-        unit(vec![Change::Note { job: id, epoch, task, name, value: value.to_vec() }])
+        unit(vec![Change::Note { job: id, epoch: Some(epoch), task, name, value: value.to_vec() }])
     };
     let fenced = bench.store().commit(note(0, b"x")).await;
     assert!(matches!(fenced, Err(CommitError::Fenced { .. })), "unclaimed: {fenced:?}");
@@ -69,8 +69,13 @@ pub(super) async fn a_purged_job_leaves_nothing(bench: Bench) {
     let store = bench.store();
     claim(store.as_ref(), &mut job, host_id(1), at(5)).await;
     let task = InstanceName { task: "task-1".to_owned(), iteration: Vec::new() };
-    let note =
-        Change::Note { job: job.id(), epoch: 1, task: task.clone(), name: "n".to_owned(), value: vec![1] };
+    let note = Change::Note {
+        job: job.id(),
+        epoch: Some(1),
+        task: task.clone(),
+        name: "n".to_owned(),
+        value: vec![1],
+    };
     store.commit(unit(vec![note])).await.expect("its claim");
     let refused = Outcome::Reject { fault: windlass_core::fault::Fault::new("test", "no") };
     let under_way = call(&job).expect("a call was begun");

@@ -115,31 +115,26 @@ impl CrashGuard {
         }
     }
 
-    fn begin(&self, write: Write) {
+    fn begin(&self, write: Write) -> u64 {
         let number = self.count(write).fetch_add(1, Ordering::SeqCst) + 1;
         self.die_at(write, number, Side::Before);
-    }
-
-    /// Commits overlap seldom; where they do, the last one that began is the one that ends.
-    fn end(&self, write: Write) {
-        self.die_at(write, self.count(write).load(Ordering::SeqCst), Side::After);
+        number
     }
 }
 
 impl Guard for CrashGuard {
-    fn before(&self, op: Op) -> Result<(), StoreFailure> {
-        match op {
+    fn before(&self, op: Op) -> Result<u64, StoreFailure> {
+        Ok(match op {
             Op::Commit { .. } => self.begin(Write::Commit),
             Op::PutBlob => self.begin(Write::Blob),
-            Op::RemoveBlob | Op::Read => {}
-        }
-        Ok(())
+            Op::RemoveBlob | Op::Read => 0,
+        })
     }
 
-    fn after(&self, op: Op) -> Result<(), StoreFailure> {
+    fn after(&self, op: Op, number: u64) -> Result<(), StoreFailure> {
         match op {
-            Op::Commit { .. } => self.end(Write::Commit),
-            Op::PutBlob => self.end(Write::Blob),
+            Op::Commit { .. } => self.die_at(Write::Commit, number, Side::After),
+            Op::PutBlob => self.die_at(Write::Blob, number, Side::After),
             Op::RemoveBlob | Op::Read => {}
         }
         Ok(())

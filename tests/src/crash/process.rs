@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::point::{CrashPoint, VARIABLE};
 use super::site::Site;
+use crate::home::Kind;
 use crate::plugins::target_directory;
 
 /// A host starts in a fraction of a second; a busy machine takes longer.
@@ -80,7 +81,7 @@ impl Started {
 /// A crash host on the site. `binary` is cargo's `CARGO_BIN_EXE_crash_host`.
 pub async fn crash_host(binary: &str, site: &Site, point: Option<CrashPoint>) -> Started {
     let mut command = Command::new(binary);
-    command.args([site.data(), site.compiled(), site.ledger()]);
+    command.arg(site.store_address()).args([site.compiled(), site.ledger()]);
     if let Some(point) = point {
         command.env(VARIABLE, point.to_string());
     }
@@ -89,7 +90,11 @@ pub async fn crash_host(binary: &str, site: &Site, point: Option<CrashPoint>) ->
 
 /// `windlass serve` on the site, with more arguments.
 pub async fn windlass<S: AsRef<OsStr>>(site: &Site, arguments: impl IntoIterator<Item = S>) -> Started {
-    start(serve_command(&windlass_program(), &site.data(), &site.ledger(), arguments), site.path()).await
+    let mut command = serve_command(&windlass_program(), &site.data(), &site.ledger(), arguments);
+    if Kind::chosen() == Kind::Postgres {
+        command.args(["--store", &site.store_address()]);
+    }
+    start(command, site.path()).await
 }
 
 /// The program that users run.

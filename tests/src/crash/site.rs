@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use windlass_host::store::{RedbSettings, RedbStore};
 use windlass_proto::v1;
 
+use crate::home::{Home, Look, OpenStore};
 use crate::ledger::{self, LedgerLine};
 use crate::plugins;
 
@@ -18,14 +18,16 @@ const LOOKS_MAX: usize = 15_000;
 /// See the module.
 pub struct Site {
     folder: TempDir,
+    home: Home,
 }
 
 impl Site {
     /// An empty data directory, a ledger, and the compiled fixtures.
     pub async fn fresh() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let site = Self { folder };
-        std::fs::create_dir_all(site.data()).expect("a data directory");
+        let data = data_in(folder.path());
+        std::fs::create_dir_all(&data).expect("a data directory");
+        let site = Self { folder, home: Home::fresh(&data).await };
         std::fs::create_dir_all(site.ledger().join("gates")).expect("a ledger");
         plugins::seed_cache(&site.compiled()).await;
         site
@@ -36,7 +38,12 @@ impl Site {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.path().join("data")
+        data_in(self.path())
+    }
+
+    /// Where the store is: a file in the data directory, or a URL.
+    pub fn store_address(&self) -> String {
+        self.home.address()
     }
 
     pub fn store_file(&self) -> PathBuf {
@@ -88,23 +95,16 @@ impl Site {
     }
 
     /// The store as the host left it. Its process must be gone.
-    pub fn store(&self) -> RedbStore {
-        open(&self.store_file())
+    pub async fn store(&self) -> OpenStore {
+        self.home.open().await
     }
 
-    /// A copy of the store as the host left it: the next host still finds the original.
-    pub fn copy_of_store(&self) -> (TempDir, RedbStore) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let copy = folder.path().join("windlass.redb");
-        if self.store_file().exists() {
-            std::fs::copy(self.store_file(), &copy).expect("the store can be copied");
-        }
-        let store = open(&copy);
-        (folder, store)
+    /// The store as the host left it, and as the next host still finds it.
+    pub async fn look(&self) -> Look {
+        self.home.look().await
     }
 }
 
-fn open(path: &Path) -> RedbStore {
-    let settings = RedbSettings { reserve_bytes: 0, cache_bytes: 4 << 20, ..RedbSettings::at(path) };
-    RedbStore::open(settings).unwrap_or_else(|error| panic!("the store of a dead host opens: {error}"))
+fn data_in(folder: &Path) -> PathBuf {
+    folder.join("data")
 }

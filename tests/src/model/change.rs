@@ -39,7 +39,9 @@ impl State {
                 Ok(())
             }
             Change::Note { job, epoch, task, name, value } => {
-                self.fence(*job, *epoch)?;
+                if let Some(epoch) = epoch {
+                    self.fence(*job, *epoch)?;
+                }
                 self.notes.insert((*job, task.clone(), name.clone()), value.clone());
                 Ok(())
             }

@@ -50,7 +50,7 @@ impl State {
         let jobs = self.jobs.values().filter_map(|job| Some((job.status.alarm()?, Subject::Job(job.id()))));
         let triggers = self.records.values().filter_map(|record| match record {
             Record::Trigger(trigger) => Some((record.alarm()?, Subject::Trigger(trigger.id))),
-            Record::Plugin(_) | Record::Operation(_) | Record::Host(_) => None,
+            Record::Plugin(_) | Record::Operation(_) | Record::Host(_) | Record::Import(_) => None,
         });
         let all = jobs.chain(triggers).map(|(at, subject)| Due { at: next_microsecond(at), subject });
         let mut all: Vec<_> = all.collect();
@@ -83,7 +83,7 @@ impl State {
     }
 
     pub(super) fn records_of(&self, kind: RecordKind, after: Option<RecordKey>, limit: usize) -> Vec<Record> {
-        let of_kind = self.records.iter().filter(|(key, _)| kind_of(key) == kind);
+        let of_kind = self.records.iter().filter(|(key, _)| key.kind() == kind);
         let behind = of_kind.filter(|(key, _)| after.is_none_or(|after| **key > after));
         behind.take(limit).map(|(_, record)| record.clone()).collect()
     }
@@ -94,7 +94,11 @@ impl State {
             Record::Operation(operation) if operation.deleted.is_none() && names(&operation.flow) => {
                 Some(Reference::Operation(operation.id))
             }
-            Record::Plugin(_) | Record::Trigger(_) | Record::Operation(_) | Record::Host(_) => None,
+            Record::Plugin(_)
+            | Record::Trigger(_)
+            | Record::Operation(_)
+            | Record::Host(_)
+            | Record::Import(_) => None,
         });
         let needing = self.jobs.values().filter(|job| may_call_again(job.status.state) && names(&job.flow));
         operations.chain(needing.map(|job| Reference::Job(job.id()))).take(limit).collect()
@@ -105,15 +109,6 @@ impl State {
 fn next_microsecond(at: DateTime<Utc>) -> DateTime<Utc> {
     let whole = at.trunc_subsecs(6);
     if whole == at { at } else { whole + TimeDelta::microseconds(1) }
-}
-
-fn kind_of(key: &RecordKey) -> RecordKind {
-    match key {
-        RecordKey::Plugin(_) => RecordKind::Plugin,
-        RecordKey::Trigger(_) => RecordKind::Trigger,
-        RecordKey::Operation(_) => RecordKind::Operation,
-        RecordKey::Host(_) => RecordKind::Host,
-    }
 }
 
 /// It has not ended, or an operator can retry or revert it.

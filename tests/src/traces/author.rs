@@ -238,7 +238,7 @@ impl Author {
         };
         Some(Change::Note {
             job: job.id(),
-            epoch,
+            epoch: Some(epoch),
             task: InstanceName { task: "task-1".to_owned(), iteration },
             name: (*self.dice.pick(&NOTE_NAMES).expect("there are names")).to_owned(),
             value: vec![self.dice.below(256) as u8; len],

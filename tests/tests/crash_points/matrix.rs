@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use windlass_core::call::Direction;
 use windlass_core::job::{Cause, JobState};
-use windlass_host::store::{Store as _, UniqueKey};
+use windlass_host::store::UniqueKey;
 use windlass_proto::v1;
 use windlass_tests::crash::client::is_lost;
 use windlass_tests::crash::point::{CrashPoint, Side, Write};
@@ -163,8 +163,9 @@ async fn live(
 /// J18, X07: the store of the dead host opens, a job is there with all that belongs to it or not at all, and one that
 /// was unwinding does not show `running`.
 async fn check_left(site: &Site, point: CrashPoint) -> Vec<Found> {
-    let (_folder, store) = site.copy_of_store();
-    let left = witness::jobs(&store).await;
+    let look = site.look().await;
+    let store = &look.store;
+    let left = witness::jobs(&**store).await;
     assert!(left.len() <= 1, "{point}: {left:#?}");
     let key = UniqueKey::Request { principal: PRINCIPAL.to_owned(), request_id: REQUEST.to_owned() };
     let holder = store.holder(&key).await.expect("a key can be read");
@@ -176,6 +177,7 @@ async fn check_left(site: &Site, point: CrashPoint) -> Vec<Found> {
         let blob = store.blob(plugin).await.expect("a blob can be read");
         assert!(blob.is_some(), "{point}: the plugin of a job is stored");
     }
+    store.close().await;
     left
 }
 
@@ -189,9 +191,10 @@ fn check_epochs(found: &Found, left: &[Found], point: CrashPoint) {
 
 /// The end is the one of an uncrashed run.
 async fn check_end(site: &Site, case: &Case) -> Found {
-    let store = site.store();
-    let mut jobs = witness::jobs(&store).await;
-    invariants::check(&store, &site.lines()).await;
+    let store = site.store().await;
+    let mut jobs = witness::jobs(&*store).await;
+    invariants::check(&*store, &site.lines()).await;
+    store.close().await;
     assert_eq!(jobs.len(), 1, "one request, one job");
     let found = jobs.remove(0);
     let status = &found.job.status;

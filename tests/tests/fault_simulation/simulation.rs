@@ -16,16 +16,16 @@ use windlass_core::payload::Payload;
 use windlass_host::engine::job::Demand;
 use windlass_host::engine::submit::Submission;
 use windlass_host::engine::{Engine, EngineError};
-use windlass_host::store::{RedbStore, Store, Subject};
+use windlass_host::store::{Store, Subject};
 use windlass_tests::clock::ManualClock;
 use windlass_tests::crash::witness;
 use windlass_tests::invariants;
 use windlass_tests::ledger::LedgerLine;
 use windlass_tests::scripted::{ACTION, Answer, Made, PLUGIN, Scripted, register};
 
+use super::ground::Ground;
 use super::member::Member;
 use super::random::Random;
-use crate::disk::{Disk, Fault as DiskFault};
 
 const PRINCIPAL: &str = "local";
 const TASKS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -46,7 +46,7 @@ const NUMBER: &str = "number";
 pub struct Simulation {
     random: Random,
     clock: Arc<ManualClock>,
-    disk: Disk,
+    ground: Ground,
     store: Arc<dyn Store>,
     scripted: Arc<Scripted>,
     members: Vec<Member>,
@@ -69,13 +69,13 @@ impl Simulation {
     }
 
     async fn new(seed: u64) -> Self {
-        let disk = Disk::default();
+        let (ground, store) = Ground::fresh().await;
         let scripted = Scripted::new(move |call| answer(seed, call));
         let mut simulation = Self {
             random: Random::of(seed),
             clock: Arc::default(),
-            store: Arc::new(open(&disk)),
-            disk,
+            store,
+            ground,
             scripted,
             members: Vec::new(),
             ended: Arc::new(watch::Sender::new(0)),
@@ -336,12 +336,11 @@ impl Simulation {
     /// X07: the store, when its power is cut, has everything that was acknowledged, whole.
     async fn cut_power(self, seed: u64) {
         let before: Vec<Job> = witness::jobs(&*self.store).await.into_iter().map(|found| found.job).collect();
-        self.disk.fail(0, DiskFault::PowerCut);
-        let Self { disk, store, members, scripted, .. } = self;
+        let Self { ground, store, members, scripted, .. } = self;
+        ground.cut_power();
         drop((members, store, scripted));
-        disk.restart(seed);
-        let after = open(&disk);
-        let after: Vec<Job> = witness::jobs(&after).await.into_iter().map(|found| found.job).collect();
+        let after = ground.restart(seed).await;
+        let after: Vec<Job> = witness::jobs(&*after).await.into_iter().map(|found| found.job).collect();
         assert_eq!(before, after);
     }
 }
@@ -358,11 +357,6 @@ fn check_end(job: &Job) {
         JobState::Failed => {}
         state => panic!("a job ended {}", state.word()),
     }
-}
-
-fn open(disk: &Disk) -> RedbStore {
-    let (disk, reserve) = (disk.clone(), disk.reserve());
-    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
 }
 
 /// What this attempt comes to, in every run of the seed.

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 use windlass_host::store::{
-    Change, CommitError, Cursor, Due, Expected, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference,
-    Store, StoreFailure, UniqueKey, Unit,
+    Change, CommitError, Cursor, Due, Expected, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind,
+    Reference, Store, StoreFailure, UniqueKey, Unit,
 };
 use windlass_tests::model::Model;
 
@@ -73,7 +74,7 @@ impl Flawed {
             }
             Change::Note { job, epoch, .. } if self.has(Flaw::NotesAreNotFenced) => {
                 let claim = self.model.state().jobs.get(job).and_then(|job| job.status.claim);
-                *epoch = claim.map_or(*epoch, |claim| claim.epoch);
+                *epoch = claim.map_or(*epoch, |claim| Some(claim.epoch));
             }
             Change::Put { expected, .. } if self.has(Flaw::GenerationsAreNotChecked) => {
                 *expected = Expected::Any;
@@ -191,6 +192,10 @@ impl Store for Flawed {
         name: &str,
     ) -> Result<Option<Vec<u8>>, StoreFailure> {
         self.model.note(job, task, name).await
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        self.model.export(items).await
     }
 
     async fn references(&self, plugin: Digest, limit: usize) -> Result<Vec<Reference>, StoreFailure> {

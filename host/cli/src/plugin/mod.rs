@@ -11,6 +11,7 @@ use windlass_proto::v1;
 use crate::page::{self, Page};
 use crate::problem::Problem;
 use crate::session::Session;
+use crate::text;
 use view::PluginView;
 
 #[derive(Debug, Subcommand)]
@@ -102,11 +103,7 @@ fn show(session: &Session, plugin: &v1::Plugin) -> Result<(), Problem> {
 
 /// What names a plugin: the sha256 of its bytes.
 fn digest(bytes: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    text::digest(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct FileSettings {
     pub data_dir: Option<PathBuf>,
+    pub store: Option<String>,
     pub listen: Option<SocketAddr>,
     pub name: Option<String>,
     pub slots: Option<u32>,

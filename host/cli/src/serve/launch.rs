@@ -23,6 +23,7 @@ fn host(settings: &Settings) -> Result<windlass_host::Settings, Problem> {
     let allowed = settings.allow_dirs.value.iter();
     Ok(windlass_host::Settings {
         data_dir: settings.data_dir.value.clone(),
+        database: settings.store.value.as_deref().map(windlass_host::store::PostgresSettings::at),
         listen: settings.listen.value,
         name: settings.name.value.clone(),
         slots: size("slots", settings.slots.value.into())?,

@@ -20,6 +20,8 @@ use crate::problem::Problem;
 use crate::{text, time};
 use settings::{AllowedDirectory, Settings};
 
+pub use settings::{check_database, state_directory};
+
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Settings: flag > environment > file > default. The file is TOML, with the \
 names of the flags and `_` for `-`:\n  data_dir = \"/var/lib/windlass\"\n  allow_dirs = \
@@ -34,6 +36,12 @@ pub struct ServeArguments {
     /// Where everything is kept [default: $XDG_STATE_HOME/windlass]
     #[arg(long, env = "WINDLASS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The database that holds the store, instead of a file in the data directory
+    ///
+    /// postgres://USER@HOST/DATABASE, with sslmode=disable, prefer, require, verify-ca or verify-full, and
+    /// sslrootcert=FILE. Give a password by the environment, or in the file of settings.
+    #[arg(long, env = "WINDLASS_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
     /// Where to listen; loopback only [default: 127.0.0.1:7423]
     #[arg(long, env = "WINDLASS_LISTEN", value_name = "IP:PORT")]
     listen: Option<SocketAddr>,

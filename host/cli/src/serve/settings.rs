@@ -86,6 +86,7 @@ pub struct AllowedDirectory {
 #[derive(Debug)]
 pub struct Settings {
     pub data_dir: Setting<PathBuf>,
+    pub store: Setting<Option<String>>,
     pub listen: Setting<SocketAddr>,
     pub name: Setting<String>,
     pub slots: Setting<u32>,
@@ -155,6 +156,7 @@ pub fn resolve(arguments: ServeArguments, matches: &ArgMatches) -> Result<Settin
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::command::PORT));
     let settings = Settings {
         data_dir: absolute(from.pick("data_dir", a.data_dir, filed.data_dir, PathBuf::new()))?,
+        store: from.pick("store", a.store.map(Some), filed.store.map(Some), None),
         listen: from.pick("listen", a.listen, filed.listen, listen),
         name: from.pick("name", a.name, filed.name, machine_name()),
         slots: from.pick("slots", a.slots, filed.slots, SLOTS_DEFAULT),
@@ -205,7 +207,7 @@ fn absolute(mut data_dir: Setting<PathBuf>) -> Result<Setting<PathBuf>, Problem>
 }
 
 /// As the XDG base directory specification says.
-fn state_directory() -> Result<PathBuf, Problem> {
+pub fn state_directory() -> Result<PathBuf, Problem> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let state = match (named("XDG_STATE_HOME"), named("HOME")) {
         (Some(state), _) => PathBuf::from(state),
@@ -235,6 +237,9 @@ fn machine_name() -> String {
 
 impl Settings {
     fn check(&self) -> Result<(), Problem> {
+        if let Some(url) = &self.store.value {
+            check_database(url, &self.store.origin)?;
+        }
         if !self.listen.value.ip().is_loopback() {
             return Err(Problem::usage(format!(
                 "listen = {} ({}) is no loopback address: nobody is authenticated yet, so whoever \
@@ -287,12 +292,48 @@ impl Settings {
             Some(path) => ("policy", quoted(&path.to_string_lossy()), &self.policy.origin),
             None => ("# policy", "everybody may do everything".to_owned(), &self.policy.origin),
         };
-        let shown = lines.into_iter().chain([policy]).map(|(name, value, origin)| {
+        let store = match &self.store.value {
+            Some(url) => ("store", quoted(&without_password(url)), &self.store.origin),
+            None => ("# store", "a file in the data directory".to_owned(), &self.store.origin),
+        };
+        let shown = lines.into_iter().chain([policy, store]).map(|(name, value, origin)| {
             let pair = format!("{name} = {value}");
             format!("{pair:40}  # {origin}\n")
         });
         shown.collect()
     }
+}
+
+/// Refuses what is no address of a database.
+pub fn check_database(url: &str, origin: impl fmt::Display) -> Result<(), Problem> {
+    if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(());
+    }
+    let what = format!("store = {:?} ({origin}) is no address of a database", without_password(url));
+    Err(Problem::usage(what)
+        .advise("postgres://USER@HOST/DATABASE; for a store in a file leave it out, and give --data-dir"))
+}
+
+/// The address for people: what may be a password is left out.
+fn without_password(url: &str) -> String {
+    let hidden = |text: &str| if text.is_empty() { String::new() } else { "***".to_owned() };
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (base, query) = rest.split_once('?').map_or((rest, None), |(base, query)| (base, Some(query)));
+    let base = match base.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, password)) => format!("{user}:{}@{host}", hidden(password)),
+            None => base.to_owned(),
+        },
+        None => base.to_owned(),
+    };
+    let query = query.map(|query| {
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name @ "password", value)) => format!("{name}={}", hidden(value)),
+            _ => pair.to_owned(),
+        });
+        format!("?{}", pairs.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{base}{}", query.unwrap_or_default())
 }
 
 fn directory(allowed: &AllowedDirectory) -> String {
@@ -390,6 +431,21 @@ mod tests {
         assert_eq!(again.allow_dirs.value, settings.allow_dirs.value);
         assert_eq!(again.memory_max.value, settings.memory_max.value);
         assert_eq!(again.call_timeout.value, settings.call_timeout.value);
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            ("postgres://u:p%40ss@h:5432/d?sslmode=require", "postgres://u:***@h:5432/d?sslmode=require"),
+            ("postgres://u@h/d?password=p&user=x", "postgres://u@h/d?password=***&user=x"),
+            ("postgresql:///d?host=/run/pg", "postgresql:///d?host=/run/pg"),
+        ] {
+            assert_eq!(without_password(url), shown);
+            let text = resolved(&["--store", url]).unwrap().render();
+            assert!(text.contains(&format!("store = \"{shown}\"")), "{text}");
+        }
+        let problem = resolved(&["--store", "mysql://u:secret@h/d"]).unwrap_err();
+        assert!(problem.what.contains("mysql://u:***@h/d"), "{problem}");
     }
 
     #[test]

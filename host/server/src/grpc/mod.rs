@@ -24,6 +24,7 @@ use windlass_proto::v1::job_service_server::JobServiceServer;
 use windlass_proto::v1::logbook_service_server::LogbookServiceServer;
 use windlass_proto::v1::operation_service_server::OperationServiceServer;
 use windlass_proto::v1::plugin_service_server::PluginServiceServer;
+use windlass_proto::v1::store_service_server::StoreServiceServer;
 use windlass_proto::v1::trigger_service_server::TriggerServiceServer;
 
 use crate::dispatcher::Dispatcher;
@@ -43,6 +44,7 @@ mod page;
 mod plugin;
 mod principal;
 mod status;
+mod store;
 mod trigger;
 mod upload;
 mod watch;
@@ -119,6 +121,7 @@ impl Plane {
             .add_service(bounded!(LogbookServiceServer, logbook::LogbookPlane::new(&services)))
             .add_service(bounded!(EventServiceServer, event::EventPlane::new(&services)))
             .add_service(bounded!(HostServiceServer, host::HostPlane::new(&services)))
+            .add_service(bounded!(StoreServiceServer, store::StorePlane::new(&services)))
             .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
             .add_service(reflection);
         Ok(Self { router, health, draining })
@@ -181,6 +184,7 @@ async fn tell_health(health: &HealthReporter, status: ServingStatus) {
         <LogbookServiceServer<logbook::LogbookPlane> as NamedService>::NAME,
         <EventServiceServer<event::EventPlane> as NamedService>::NAME,
         <HostServiceServer<host::HostPlane> as NamedService>::NAME,
+        <StoreServiceServer<store::StorePlane> as NamedService>::NAME,
     ] {
         health.set_service_status(service, status).await;
     }

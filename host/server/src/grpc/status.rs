@@ -7,7 +7,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 
-use crate::engine::{EngineError, StoreFailure};
+use crate::engine::{EngineError, ExportError, StoreFailure};
 
 use crate::registry::{AdmitError, PrepareError, UploadError};
 
@@ -86,6 +86,29 @@ fn of_store(failure: &StoreFailure) -> Status {
         StoreFailure::Down(_) => again(Code::Unavailable, message),
         StoreFailure::Corrupt(_) => Status::data_loss(message),
     }
+}
+
+/// A backup is not whole.
+pub(super) fn of_export(error: &ExportError) -> Status {
+    match error {
+        ExportError::Store(failure) => of_store(failure),
+        ExportError::Corrupt(_) => Status::data_loss(bounded(&error.to_string())),
+        ExportError::Unfinished(_) => Status::failed_precondition(error.to_string()),
+        ExportError::Gone => Status::cancelled(error.to_string()),
+    }
+}
+
+/// The client took nothing for so long, or not everything within it.
+pub(super) fn too_slow(limit: Duration) -> Status {
+    let limit = limit.as_secs();
+    Status::deadline_exceeded(format!(
+        "the backup was not taken within {limit} seconds: write it to a faster disk, or over a faster line"
+    ))
+}
+
+/// All places are taken.
+pub(super) fn busy(what: &str) -> Status {
+    again(Code::ResourceExhausted, what.to_owned())
 }
 
 /// The host stops; another, or its successor, will answer.

@@ -169,7 +169,7 @@ impl Journal for RunningJournal {
         }
         let job = self.job.lock().await.id();
         let (task, epoch) = (self.call.task.clone(), self.epoch);
-        let note = Change::Note { job, epoch, task, name, value };
+        let note = Change::Note { job, epoch: Some(epoch), task, name, value };
         match self.engine.commit(Unit::of(vec![note])).await {
             Ok(()) => Ok(()),
             Err(CommitError::Storage(_)) => Err(Stop::StoreDown),

@@ -6,20 +6,31 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId, TriggerId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 
+mod admit;
+pub mod canonical;
+pub mod check;
+
+mod exported;
 mod failure;
 mod filter;
+mod place;
+mod postgres;
 mod record;
 mod redb;
 mod unit;
 
+pub use exported::{Exported, JobRank, KeyRank, Rank};
 pub use failure::{CommitError, Conflict, StoreFailure};
 pub use filter::{JobFilter, JobPage};
-pub use record::{HostRecord, HostState, Record, RecordKey, RecordKind};
+pub use place::{Opened, Place, PlaceError};
+pub use postgres::{Company, DatabaseError, Ousted, PostgresSettings, PostgresStore};
+pub use record::{HostRecord, HostState, ImportRecord, Record, RecordKey, RecordKind};
 pub use redb::{OpenError, RedbSettings, RedbStore, Reserve};
 pub use unit::{Birth, Change, Expected, JobChange, UniqueKey, Unit};
 
@@ -98,6 +109,11 @@ pub trait Store: Send + Sync {
 
     /// Only for blobs that nothing refers to.
     async fn remove_blob(&self, digest: Digest) -> Result<(), StoreFailure>;
+
+    /// Sends everything that is stored, as of one moment, in the order of [`Rank`], while commits go on. What
+    /// cannot be read is sent as [`Exported::Broken`], and the rest goes on. A slow receiver makes it wait, and
+    /// keeps the snapshot open; one that is dropped ends it, well.
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure>;
 }
 
 /// Something that wants to be looked at.

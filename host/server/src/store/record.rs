@@ -14,6 +14,7 @@ pub enum Record {
     Trigger(Trigger),
     Operation(Operation),
     Host(HostRecord),
+    Import(ImportRecord),
 }
 
 /// Which one.
@@ -23,6 +24,8 @@ pub enum RecordKey {
     Trigger(TriggerId),
     Operation(OperationId),
     Host(HostId),
+    /// There is one at most.
+    Import,
 }
 
 /// What sort of thing.
@@ -32,6 +35,7 @@ pub enum RecordKind {
     Trigger,
     Operation,
     Host,
+    Import,
 }
 
 /// One running process of Windlass, or one that ran.
@@ -42,6 +46,14 @@ pub struct HostRecord {
     pub version: String,
     pub state: HostState,
     pub started: DateTime<Utc>,
+    pub generation: u64,
+}
+
+/// Says that an import into this store was begun and has not ended: what else is in the store is not whole. Written
+/// first and removed last, and never exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    pub began: DateTime<Utc>,
     pub generation: u64,
 }
 
@@ -56,6 +68,22 @@ pub enum HostState {
     Gone,
 }
 
+impl RecordKey {
+    pub fn kind(&self) -> RecordKind {
+        match self {
+            Self::Plugin(_) => RecordKind::Plugin,
+            Self::Trigger(_) => RecordKind::Trigger,
+            Self::Operation(_) => RecordKind::Operation,
+            Self::Host(_) => RecordKind::Host,
+            Self::Import => RecordKind::Import,
+        }
+    }
+}
+
+impl RecordKind {
+    pub const ALL: [Self; 5] = [Self::Plugin, Self::Trigger, Self::Operation, Self::Host, Self::Import];
+}
+
 impl Record {
     pub fn key(&self) -> RecordKey {
         match self {
@@ -63,6 +91,7 @@ impl Record {
             Self::Trigger(trigger) => RecordKey::Trigger(trigger.id),
             Self::Operation(operation) => RecordKey::Operation(operation.id),
             Self::Host(host) => RecordKey::Host(host.id),
+            Self::Import(_) => RecordKey::Import,
         }
     }
 
@@ -74,6 +103,7 @@ impl Record {
             Self::Trigger(trigger) => trigger.revision,
             Self::Operation(operation) => operation.generation,
             Self::Host(host) => host.generation,
+            Self::Import(import) => import.generation,
         }
     }
 
@@ -81,7 +111,7 @@ impl Record {
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::Trigger(trigger) => trigger.alarm(),
-            Self::Plugin(_) | Self::Operation(_) | Self::Host(_) => None,
+            Self::Plugin(_) | Self::Operation(_) | Self::Host(_) | Self::Import(_) => None,
         }
     }
 }

@@ -61,10 +61,10 @@ pub enum Change {
     ExpireKeys {
         before: DateTime<Utc>,
     },
-    /// A checkpoint; refused unless the job is claimed with this epoch.
+    /// A checkpoint; refused unless the job is claimed with this epoch. None is for imports, which have no claim.
     Note {
         job: JobId,
-        epoch: u64,
+        epoch: Option<u64>,
         task: InstanceName,
         name: String,
         value: Vec<u8>,
@@ -118,6 +118,54 @@ pub enum UniqueKey {
     Occurrence { key: Vec<u8> },
     /// One event, however often it is published.
     Event { source: String, id: String },
+}
+
+/// Begin the bytes of keys, so that each kind is together.
+const REQUEST: u8 = 0;
+const OCCURRENCE: u8 = 1;
+const EVENT: u8 = 2;
+
+impl UniqueKey {
+    /// What begins the bytes of occurrences, and of no other key.
+    pub(super) const OCCURRENCE_PREFIX: [u8; 1] = [OCCURRENCE];
+
+    /// Occurrences are kept for ever: theirs is a promise without an end. The others are forgotten some day.
+    pub fn expires(&self) -> bool {
+        match self {
+            Self::Request { .. } | Self::Event { .. } => true,
+            Self::Occurrence { .. } => false,
+        }
+    }
+
+    /// What stands for it in a store, different for different keys: its kind, then its parts. The length of the first
+    /// keeps ("a", "bc") and ("ab", "c") apart.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let pair = |kind: u8, first: &str, second: &str| {
+            let len = (first.len() as u32).to_be_bytes();
+            [&[kind], len.as_slice(), first.as_bytes(), second.as_bytes()].concat()
+        };
+        match self {
+            Self::Request { principal, request_id } => pair(REQUEST, principal, request_id),
+            Self::Occurrence { key } => [&[OCCURRENCE], key.as_slice()].concat(),
+            Self::Event { source, id } => pair(EVENT, source, id),
+        }
+    }
+
+    /// The key that these bytes stand for; none where they stand for none.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let (kind, rest) = bytes.split_first()?;
+        if *kind == OCCURRENCE {
+            return Some(Self::Occurrence { key: rest.to_vec() });
+        }
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (first, second) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        match *kind {
+            REQUEST => Some(Self::Request { principal: text(first)?, request_id: text(second)? }),
+            EVENT => Some(Self::Event { source: text(first)?, id: text(second)? }),
+            _ => None,
+        }
+    }
 }
 
 impl Change {

@@ -1,7 +1,8 @@
-//! What a unit does to the rows of a batch, and when it is refused.
+//! What an admitted unit does to the rows of a batch.
 //!
 //! Callers never write index rows: they follow from the status or record before and after.
 
+use chrono::{DateTime, Utc};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::JobStatus;
@@ -11,47 +12,28 @@ use super::codec;
 use super::key;
 use super::stored;
 use super::table::Table;
-use crate::store::{
-    Change, CommitError, Conflict, Expected, JobChange, Record, RecordKey, StoreFailure, UniqueKey, Unit,
-};
+use crate::store::admit::{EXPIRED_KEYS_MAX, Rows, Standing};
+use crate::store::{JobChange, Record, RecordKey, StoreFailure, UniqueKey};
 
-/// Keys that one unit forgets at most: what a group commit does in a few milliseconds. The rest waits for the
-/// next one.
-const EXPIRE_KEYS_MAX: usize = 2_000;
+impl<'unit> Rows<'unit> for Batch {
+    type Before = JobStatus;
 
-impl Batch {
-    /// Takes the unit in. Where it is refused, what was taken of it is to be rolled back.
-    pub fn unit(&mut self, unit: &Unit) -> Result<(), CommitError> {
-        unit.changes.iter().try_for_each(|change| self.change(change))
+    fn job(&self, job: JobId) -> Result<Option<(Standing, JobStatus)>, StoreFailure> {
+        let status: Option<JobStatus> = self.row(Table::Status, &key::job(job))?;
+        Ok(status.map(|status| (Standing::of(&status), status)))
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), CommitError> {
-        match change {
-            Change::Job(change) => self.job(change),
-            Change::Put { record, expected } => self.put_record(record, *expected),
-            Change::Remove { key, generation } => self.remove_record(key, *generation),
-            Change::Expect { key, generation } => self.expect(key, *generation).map(drop),
-            Change::Take { key, at, job } => self.take(key, *at, *job),
-            Change::ExpireKeys { before } => self.expire(*before),
-            Change::Note { job, epoch, task, name, value } => self.note(*job, *epoch, task, name, value),
-            Change::Purge { job, sequence } => self.purge(*job, *sequence),
-        }
+    fn generation(&self, key: &RecordKey) -> Result<Option<u64>, StoreFailure> {
+        Ok(self.stored_record(key)?.map(|record| record.generation()))
     }
 
-    fn status(&self, job: JobId) -> Result<Option<JobStatus>, StoreFailure> {
-        self.row(Table::Status, &key::job(job))
+    fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
+        let row = key.to_bytes();
+        self.get(Table::Unique, &row)?.map(|value| stored::holder(&row, &value)).transpose()
     }
 
-    fn job(&mut self, change: &JobChange) -> Result<(), CommitError> {
+    fn put_job(&mut self, before: Option<JobStatus>, change: &'unit JobChange) -> Result<(), StoreFailure> {
         let job = change.job;
-        let before = self.status(job)?;
-        if let Some(epoch) = change.epoch {
-            check_fence(job, epoch, before.as_ref())?;
-        }
-        let found = before.as_ref().map_or(0, |status| status.sequence);
-        if found != change.sequence || before.is_some() == change.birth.is_some() {
-            return Err(CommitError::Conflict(Conflict::Job { job, expected: change.sequence, found }));
-        }
         if let Some(birth) = &change.birth {
             let digest = birth.spec.flow;
             self.put_row(Table::Spec, key::job(job), &birth.spec)?;
@@ -73,6 +55,59 @@ impl Batch {
         Ok(())
     }
 
+    fn put_record(&mut self, record: &'unit Record) -> Result<(), StoreFailure> {
+        let key = record.key();
+        let before = self.stored_record(&key)?;
+        self.reindex_record(&key, before.as_ref(), Some(record));
+        self.put(Table::Record, key::record(&key), stored::encode_record(record)?);
+        Ok(())
+    }
+
+    fn remove_record(&mut self, key: &RecordKey) -> Result<(), StoreFailure> {
+        let before = self.stored_record(key)?;
+        self.reindex_record(key, before.as_ref(), None);
+        self.remove(Table::Record, key::record(key));
+        Ok(())
+    }
+
+    fn take(&mut self, unique: &'unit UniqueKey, at: DateTime<Utc>, job: JobId) {
+        let row = unique.to_bytes();
+        if unique.expires() {
+            self.put(Table::UniqueAge, key::unique_age(at, &row), Vec::new());
+        }
+        self.put(Table::Unique, row, key::job(job));
+    }
+
+    fn expire_keys(&mut self, before: DateTime<Utc>) -> Result<(), StoreFailure> {
+        for age in self.keys(Table::UniqueAge, &[], Some(&key::time(before)), EXPIRED_KEYS_MAX)? {
+            let unique = age.get(key::TIME_BYTES..).map(<[u8]>::to_vec);
+            let broken = || codec::corrupt(Table::UniqueAge, &age, format_args!("the key is too short"));
+            self.remove(Table::Unique, unique.ok_or_else(broken)?);
+            self.remove(Table::UniqueAge, age);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, job: JobId, task: &'unit InstanceName, name: &'unit str, value: &'unit [u8]) {
+        self.put(Table::Note, key::note(job, task, name), value.to_vec());
+    }
+
+    fn purge(&mut self, job: JobId, before: JobStatus) -> Result<(), StoreFailure> {
+        self.purge_tail(job)?;
+        for table in [Table::Instance, Table::Entry, Table::Note] {
+            for key in self.keys(table, job.0.as_bytes(), None, usize::MAX)? {
+                self.remove(table, key);
+            }
+        }
+        self.purge_flow(job)?;
+        self.reindex(job, Some(&before), None);
+        self.remove(Table::Spec, key::job(job));
+        self.remove(Table::Status, key::job(job));
+        Ok(())
+    }
+}
+
+impl Batch {
     fn reindex(&mut self, job: JobId, before: Option<&JobStatus>, after: Option<&JobStatus>) {
         let before = before.map(|status| key::status_index(job, status)).unwrap_or_default();
         let after = after.map(|status| key::status_index(job, status)).unwrap_or_default();
@@ -89,40 +124,6 @@ impl Batch {
         row.map(|bytes| stored::decode_record(&key::record(key), &bytes)).transpose()
     }
 
-    fn expect(&self, key: &RecordKey, generation: u64) -> Result<Record, CommitError> {
-        let Some(record) = self.stored_record(key)? else {
-            return Err(CommitError::Conflict(Conflict::Missing { key: *key }));
-        };
-        let found = record.generation();
-        if found == generation {
-            Ok(record)
-        } else {
-            Err(CommitError::Conflict(Conflict::Generation { key: *key, expected: generation, found }))
-        }
-    }
-
-    fn put_record(&mut self, record: &Record, expected: Expected) -> Result<(), CommitError> {
-        let key = record.key();
-        let before = match expected {
-            Expected::Generation(generation) => Some(self.expect(&key, generation)?),
-            Expected::Any => self.stored_record(&key)?,
-            Expected::Absent => match self.stored_record(&key)? {
-                Some(_) => return Err(CommitError::Conflict(Conflict::Exists { key })),
-                None => None,
-            },
-        };
-        self.reindex_record(&key, before.as_ref(), Some(record));
-        self.put(Table::Record, key::record(&key), stored::encode_record(record)?);
-        Ok(())
-    }
-
-    fn remove_record(&mut self, key: &RecordKey, generation: u64) -> Result<(), CommitError> {
-        let before = self.expect(key, generation)?;
-        self.reindex_record(key, Some(&before), None);
-        self.remove(Table::Record, key::record(key));
-        Ok(())
-    }
-
     fn reindex_record(&mut self, key: &RecordKey, before: Option<&Record>, after: Option<&Record>) {
         let row = |record: Option<&Record>| record.and_then(|record| key::record_index(key, record.alarm()));
         let (before, after) = (row(before), row(after));
@@ -137,71 +138,8 @@ impl Batch {
         }
     }
 
-    fn take(
-        &mut self,
-        unique: &UniqueKey,
-        at: chrono::DateTime<chrono::Utc>,
-        job: JobId,
-    ) -> Result<(), CommitError> {
-        let row = key::unique(unique);
-        if let Some(value) = self.get(Table::Unique, &row)? {
-            let holder = stored::holder(&row, &value)?;
-            return Err(CommitError::Taken { holder });
-        }
-        if key::expires(unique) {
-            self.put(Table::UniqueAge, key::unique_age(at, &row), Vec::new());
-        }
-        self.put(Table::Unique, row, key::job(job));
-        Ok(())
-    }
-
-    fn expire(&mut self, before: chrono::DateTime<chrono::Utc>) -> Result<(), CommitError> {
-        for age in self.keys(Table::UniqueAge, &[], Some(&key::time(before)), EXPIRE_KEYS_MAX)? {
-            let unique = age.get(key::TIME_BYTES..).map(<[u8]>::to_vec);
-            let broken = || codec::corrupt(Table::UniqueAge, &age, format_args!("the key is too short"));
-            self.remove(Table::Unique, unique.ok_or_else(broken)?);
-            self.remove(Table::UniqueAge, age);
-        }
-        Ok(())
-    }
-
-    fn note(
-        &mut self,
-        job: JobId,
-        epoch: u64,
-        task: &InstanceName,
-        name: &str,
-        value: &[u8],
-    ) -> Result<(), CommitError> {
-        check_fence(job, epoch, self.status(job)?.as_ref())?;
-        self.put(Table::Note, key::note(job, task, name), value.to_vec());
-        Ok(())
-    }
-
-    fn purge(&mut self, job: JobId, sequence: u64) -> Result<(), CommitError> {
-        let status = self.status(job)?;
-        let found = status.as_ref().map_or(0, |status| status.sequence);
-        let Some(status) = status.filter(|_| found == sequence) else {
-            return Err(CommitError::Conflict(Conflict::Job { job, expected: sequence, found }));
-        };
-        if !status.state.is_ended() {
-            return Err(CommitError::Conflict(Conflict::NotEnded { job }));
-        }
-        self.purge_tail(job)?;
-        for table in [Table::Instance, Table::Entry, Table::Note] {
-            for key in self.keys(table, job.0.as_bytes(), None, usize::MAX)? {
-                self.remove(table, key);
-            }
-        }
-        self.purge_flow(job)?;
-        self.reindex(job, Some(&status), None);
-        self.remove(Table::Spec, key::job(job));
-        self.remove(Table::Status, key::job(job));
-        Ok(())
-    }
-
     /// Takes the job out of the tail's rows. Those of this batch follow from its entries.
-    fn purge_tail(&mut self, job: JobId) -> Result<(), CommitError> {
+    fn purge_tail(&mut self, job: JobId) -> Result<(), StoreFailure> {
         for key in self.keys(Table::Entry, job.0.as_bytes(), None, usize::MAX)? {
             let Some(row) = self.get(Table::Entry, &key)? else { continue };
             let tail = key::tail(stored::batch_of(&key, &row)?);
@@ -217,7 +155,7 @@ impl Batch {
     }
 
     /// The flow goes with the last job that needs it.
-    fn purge_flow(&mut self, job: JobId) -> Result<(), CommitError> {
+    fn purge_flow(&mut self, job: JobId) -> Result<(), StoreFailure> {
         let Some(spec) = self.row::<windlass_core::job::JobSpec>(Table::Spec, &key::job(job))? else {
             return Ok(());
         };
@@ -227,9 +165,4 @@ impl Batch {
         }
         Ok(())
     }
-}
-
-fn check_fence(job: JobId, epoch: u64, status: Option<&JobStatus>) -> Result<(), CommitError> {
-    let held = status.and_then(|status| status.claim).map(|claim| claim.epoch);
-    if held == Some(epoch) { Ok(()) } else { Err(CommitError::Fenced { job, epoch }) }
 }

@@ -53,6 +53,11 @@ impl Handle {
         }
     }
 
+    /// A snapshot that may outlive this opening of the database: its reads fail when that is closed.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreFailure> {
+        self.with(|database, _| Snapshot::of(database))
+    }
+
     /// Reads what was committed before this call.
     pub fn read<T>(
         &self,

@@ -9,7 +9,7 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::{JobState, JobStatus};
 
 use super::table::Table;
-use crate::store::{Due, RecordKey, RecordKind, Subject, UniqueKey};
+use crate::store::{Due, RecordKey, RecordKind, Subject};
 
 /// Bytes of an id.
 pub(super) const ID_BYTES: usize = 16;
@@ -49,6 +49,19 @@ pub(super) fn note(id: JobId, task: &InstanceName, name: &str) -> Vec<u8> {
     key.splice(ID_BYTES..ID_BYTES, part.to_be_bytes());
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+/// The task and the name in a key of a note; none where it is not one.
+pub(super) fn note_parts(key: &[u8]) -> Option<(InstanceName, String)> {
+    let (length, rest) = key.get(ID_BYTES..)?.split_first_chunk::<4>()?;
+    let (part, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let end = part.iter().position(|byte| *byte == 0)?;
+    let (task, rounds) = (&part[..end], &part[end + 1..]);
+    let (rounds, left) = rounds.as_chunks::<4>();
+    let iteration = rounds.iter().map(|round| u32::from_be_bytes(*round)).collect();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let task = InstanceName { task: text(task)?, iteration };
+    left.is_empty().then_some((task, text(name)?))
 }
 
 pub(super) fn flow_use(flow: Digest, id: JobId) -> Vec<u8> {
@@ -112,6 +125,7 @@ pub(super) fn record(key: &RecordKey) -> Vec<u8> {
             [&[record_kind(RecordKind::Operation)], id.0.as_bytes().as_slice()].concat()
         }
         RecordKey::Host(id) => [&[record_kind(RecordKind::Host)], id.0.as_bytes().as_slice()].concat(),
+        RecordKey::Import => vec![record_kind(RecordKind::Import)],
     }
 }
 
@@ -121,27 +135,7 @@ pub(super) fn record_kind(kind: RecordKind) -> u8 {
         RecordKind::Trigger => 1,
         RecordKind::Operation => 2,
         RecordKind::Host => 3,
-    }
-}
-
-pub(super) fn unique(key: &UniqueKey) -> Vec<u8> {
-    match key {
-        UniqueKey::Request { principal, request_id } => pair(0, principal, request_id),
-        UniqueKey::Occurrence { key } => [&[1], key.as_slice()].concat(),
-        UniqueKey::Event { source, id } => pair(2, source, id),
-    }
-}
-
-/// The length keeps ("a", "bc") and ("ab", "c") apart.
-fn pair(kind: u8, first: &str, second: &str) -> Vec<u8> {
-    [&[kind], (first.len() as u32).to_be_bytes().as_slice(), first.as_bytes(), second.as_bytes()].concat()
-}
-
-/// Occurrences are kept for ever: theirs is a promise without an end.
-pub(super) fn expires(key: &UniqueKey) -> bool {
-    match key {
-        UniqueKey::Request { .. } | UniqueKey::Event { .. } => true,
-        UniqueKey::Occurrence { .. } => false,
+        RecordKind::Import => 4,
     }
 }
 
@@ -150,6 +144,12 @@ pub(super) const TIME_BYTES: usize = 8;
 
 pub(super) fn time(at: DateTime<Utc>) -> [u8; TIME_BYTES] {
     ordered_i64(at.timestamp_micros()).to_be_bytes()
+}
+
+/// The time at the start of a key, to the microsecond.
+pub(super) fn time_at(key: &[u8]) -> Option<DateTime<Utc>> {
+    let micros = u64::from_be_bytes(*key.first_chunk::<TIME_BYTES>()?);
+    DateTime::from_timestamp_micros(from_ordered_i64(micros))
 }
 
 pub(super) fn unique_age(at: DateTime<Utc>, unique: &[u8]) -> Vec<u8> {
@@ -181,7 +181,7 @@ pub(super) fn record_index(key: &RecordKey, alarm: Option<DateTime<Utc>>) -> Opt
         RecordKey::Trigger(id) => {
             alarm.map(|at| (Table::Due, due(&Due { at, subject: Subject::Trigger(*id) })))
         }
-        RecordKey::Plugin(_) | RecordKey::Operation(_) | RecordKey::Host(_) => None,
+        RecordKey::Plugin(_) | RecordKey::Operation(_) | RecordKey::Host(_) | RecordKey::Import => None,
     }
 }
 

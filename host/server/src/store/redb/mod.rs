@@ -27,14 +27,16 @@ use self::reserve::ReserveFile;
 use self::settings::QUEUE_MAX;
 use self::snapshot::Snapshot;
 use crate::store::{
-    CommitError, Cursor, Due, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
+    CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
 };
 
 mod apply;
 mod batch;
 mod blob;
+mod check;
 mod codec;
+mod export;
 mod handle;
 mod job;
 mod key;
@@ -42,6 +44,7 @@ mod logbook;
 mod open;
 mod owner;
 mod record;
+pub(super) mod replace;
 mod reserve;
 mod settings;
 mod snapshot;
@@ -49,6 +52,7 @@ mod stored;
 mod table;
 mod trouble;
 
+pub(super) use check::check_file;
 pub use open::OpenError;
 pub use reserve::Reserve;
 pub use settings::RedbSettings;
@@ -128,10 +132,17 @@ impl RedbStore {
         &self,
         call: impl FnOnce(&Snapshot) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, StoreFailure> {
+        self.read_by(move |handle| handle.read(call)).await
+    }
+
+    async fn read_by<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Handle) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
         let opening = self.handle.opening();
         let handle = Arc::clone(&self.handle);
         let read = tokio::task::spawn_blocking(move || {
-            let result = handle.read(call);
+            let result = call(&handle);
             let is_failing = result.is_err() && handle.trouble().is_some();
             (result, is_failing)
         });
@@ -298,5 +309,10 @@ impl Store for RedbStore {
             self.write_blob(BlobChange::Remove { digest }).await?;
         }
         Ok(())
+    }
+
+    async fn export(&self, items: mpsc::Sender<Exported>) -> Result<(), StoreFailure> {
+        // The handle is let go at once: neither closing nor reopening the file waits for a slow receiver.
+        self.read_by(move |handle| export::all(&handle.snapshot()?, &items)).await
     }
 }

@@ -188,7 +188,7 @@ fn storage_of(path: &Path) -> MakeStorage {
 }
 
 /// Makes a new name in the folder of `path` durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => File::open(".")?.sync_all(),

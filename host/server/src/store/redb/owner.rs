@@ -19,6 +19,7 @@ use super::open::write;
 use super::reserve::Reserve;
 use super::settings::{APPLY_MAX, BATCH_BYTES_MAX, REOPEN_PAUSE, REOPEN_PAUSE_MAX, ROOM_PAUSE};
 use super::snapshot::Snapshot;
+use crate::store::admit::admit;
 use crate::store::{CommitError, StoreFailure, Unit};
 
 /// What the owner is asked for.
@@ -259,7 +260,7 @@ fn stage_one(batch: &mut Batch, change: &WorkChange) -> Result<(), CommitError> 
     batch.mark();
     let staged = guarded(|| {
         Ok(match change {
-            WorkChange::Unit(unit) => batch.unit(unit),
+            WorkChange::Unit(unit) => admit(batch, unit),
             WorkChange::Blob(change) => batch.blob(change).map_err(CommitError::from),
         })
     });

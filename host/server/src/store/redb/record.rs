@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use windlass_core::flow::Flow;
 use windlass_core::id::{Digest, JobId};
-use windlass_core::job::{JobState, JobStatus};
+use windlass_core::job::JobStatus;
 use windlass_core::operation::Operation;
 
 use super::codec::{self, corrupt};
@@ -12,6 +12,7 @@ use super::key;
 use super::snapshot::Snapshot;
 use super::stored;
 use super::table::Table;
+use crate::store::admit::needs_plugins;
 use crate::store::{Record, RecordKey, RecordKind, Reference, StoreFailure, UniqueKey};
 
 pub(super) fn record(snapshot: &Snapshot, key: &RecordKey) -> Result<Option<Record>, StoreFailure> {
@@ -42,7 +43,7 @@ pub(super) fn records(
 }
 
 pub(super) fn holder(snapshot: &Snapshot, unique: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
-    let row = key::unique(unique);
+    let row = unique.to_bytes();
     snapshot.get(Table::Unique, &row)?.map(|value| stored::holder(&row, &value)).transpose()
 }
 
@@ -75,7 +76,7 @@ pub(super) fn references(
             }
             let job = key::job_at(key, flow.len());
             let job = job.ok_or_else(|| corrupt(Table::FlowUse, key, format_args!("it names no job")))?;
-            if needs_plugins(snapshot, job)? {
+            if needs_plugins_of(snapshot, job)? {
                 found.push(Reference::Job(job));
             }
             Ok(true)
@@ -89,19 +90,7 @@ fn names(flow: &Flow, plugin: Digest) -> bool {
     flow.tasks.iter().any(|task| task.plugin.digest == plugin)
 }
 
-/// It may call them again: it has not ended, or can be retried or reverted.
-fn needs_plugins(snapshot: &Snapshot, job: JobId) -> Result<bool, StoreFailure> {
+fn needs_plugins_of(snapshot: &Snapshot, job: JobId) -> Result<bool, StoreFailure> {
     let status: Option<JobStatus> = snapshot.row(Table::Status, &key::job(job))?;
-    Ok(status.is_some_and(|status| match status.state {
-        JobState::Succeeded | JobState::Failed => true,
-        JobState::Scheduled
-        | JobState::Ready
-        | JobState::Waiting
-        | JobState::Running
-        | JobState::Reverting
-        | JobState::Suspending
-        | JobState::Suspended
-        | JobState::Quarantined => true,
-        JobState::Reverted | JobState::Dropped | JobState::Cancelled | JobState::Superseded => false,
-    }))
+    Ok(status.is_some_and(|status| needs_plugins(status.state)))
 }

@@ -1,12 +1,12 @@
 //! A snapshot: one short read transaction and the tables of it that were looked at.
 //!
 //! Made and dropped within one blocking call: none crosses an await, as a snapshot that lives on keeps the
-//! database from reusing the pages that were freed since.
+//! database from reusing the pages that were freed since. Only an export may take long, and is bounded by its callers.
 
 use std::cell::OnceCell;
 use std::ops::Bound;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata as _};
 use serde::de::DeserializeOwned;
 
 use super::table::Table;
@@ -92,6 +92,11 @@ impl Snapshot {
         let end = key::after_prefix(prefix);
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.scan(table, (Bound::Included(prefix), upper), visit)
+    }
+
+    /// How many rows a table has.
+    pub fn rows_in(&self, table: Table) -> Result<u64, StoreFailure> {
+        self.rows(table)?.len().map_err(failure_of)
     }
 
     /// The number of the last transaction.

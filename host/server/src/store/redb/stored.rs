@@ -17,18 +17,19 @@ pub(super) fn encode_record(record: &Record) -> Result<Vec<u8>, StoreFailure> {
         Record::Trigger(trigger) => codec::encode(trigger),
         Record::Operation(operation) => codec::encode(operation),
         Record::Host(host) => codec::encode(host),
+        Record::Import(import) => codec::encode(import),
     }
 }
 
 /// The key says which kind it is.
 pub(super) fn decode_record(key: &[u8], bytes: &[u8]) -> Result<Record, StoreFailure> {
-    let kinds = [RecordKind::Plugin, RecordKind::Trigger, RecordKind::Operation, RecordKind::Host];
-    let kind = kinds.into_iter().find(|kind| key.first() == Some(&key::record_kind(*kind)));
+    let kind = RecordKind::ALL.into_iter().find(|kind| key.first() == Some(&key::record_kind(*kind)));
     match kind {
         Some(RecordKind::Plugin) => codec::decode(Table::Record, key, bytes).map(Record::Plugin),
         Some(RecordKind::Trigger) => codec::decode(Table::Record, key, bytes).map(Record::Trigger),
         Some(RecordKind::Operation) => codec::decode(Table::Record, key, bytes).map(Record::Operation),
         Some(RecordKind::Host) => codec::decode(Table::Record, key, bytes).map(Record::Host),
+        Some(RecordKind::Import) => codec::decode(Table::Record, key, bytes).map(Record::Import),
         None => Err(codec::corrupt(Table::Record, key, format_args!("its kind is unknown"))),
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
-use tonic::Status;
 use windlass_core::id::JobId;
 use windlass_core::job::{Job, JobState};
 use windlass_core::permit::Policy;
@@ -15,25 +14,21 @@ use windlass_core::problem::Problems;
 use windlass_host::clock::SystemClock;
 use windlass_host::engine::Limits;
 use windlass_host::host::{Host, HostParts};
-use windlass_host::store::{RedbStore, Store};
+use windlass_host::store::Store;
 use windlass_proto::v1;
 use windlass_proto::v1::watch_job_response::Event;
-use windlass_tests::crash::client::Client;
-use windlass_tests::crash::witness;
-use windlass_tests::faulty::Faults;
-use windlass_tests::guarded::GuardedStore;
-use windlass_tests::scripted::{ACTION, PLUGIN, Scripted, register};
-use windlass_tests::work::{flow, timestamp};
 
-use crate::disk::Disk;
+use crate::crash::client::Client;
+use crate::crash::witness;
+use crate::faulty::Faults;
+use crate::guarded::GuardedStore;
+use crate::home::{Home, OpenStore};
+use crate::scripted::{ACTION, PLUGIN, Scripted, register};
+use crate::work::{flow, timestamp};
 
 pub const SLOTS: usize = 4;
 /// Long for jobs whose calls take no time, on a busy machine and with the pauses after an outage.
 const END_MAX: Duration = Duration::from_secs(60);
-/// Submissions until a disk is full: each takes some kilobytes of room that the file has left.
-const FILL_MAX: usize = 20_000;
-/// Bytes of the arguments of a job that is to fill a disk.
-const FILL_BYTES: usize = 64 << 10;
 
 /// See the module.
 pub struct Bench {
@@ -42,7 +37,15 @@ pub struct Bench {
     pub store: Arc<dyn Store>,
     pub faults: Arc<Faults>,
     pub scripted: Arc<Scripted>,
-    client: Client,
+    pub client: Client,
+    home: Option<Kept>,
+}
+
+/// What is closed and removed behind a host.
+struct Kept {
+    store: OpenStore,
+    _home: Home,
+    _folder: TempDir,
 }
 
 /// What a watch showed from its beginning to its end.
@@ -53,23 +56,23 @@ pub struct Watched {
     pub last: Option<String>,
 }
 
-/// A store on a disk that fails as told.
-pub fn open(disk: &Disk) -> RedbStore {
-    let (disk, reserve) = (disk.clone(), disk.reserve());
-    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
-}
-
 impl Bench {
+    /// On a store of the kind that the environment chooses.
     pub async fn start(scripted: Arc<Scripted>) -> Self {
-        Self::on(RedbStore::open_in_memory().expect("memory"), scripted).await
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::fresh(folder.path()).await;
+        Self::at(home, folder, scripted).await
     }
 
-    pub async fn on_disk(disk: &Disk, scripted: Arc<Scripted>) -> Self {
-        Self::on(open(disk), scripted).await
+    /// On the store of a home, which ends with it.
+    pub async fn at(home: Home, folder: TempDir, scripted: Arc<Scripted>) -> Self {
+        let store = home.open().await;
+        let bench = Self::on(store.shared(), scripted).await;
+        Self { home: Some(Kept { store, _home: home, _folder: folder }), ..bench }
     }
 
-    async fn on(store: RedbStore, scripted: Arc<Scripted>) -> Self {
-        let store: Arc<dyn Store> = Arc::new(store);
+    /// On any store.
+    pub async fn on(store: Arc<dyn Store>, scripted: Arc<Scripted>) -> Self {
         let faults = Arc::new(Faults::default());
         let parts = HostParts {
             store: Arc::new(GuardedStore::new(store.clone(), faults.clone())),
@@ -87,7 +90,11 @@ impl Bench {
         let host = Host::start(parts, listener).await.expect("the host starts");
         register(&host.engine).await.expect("the plugin is taken");
         let client = Client::connect(&format!("http://{}", host.address)).await.expect("it serves");
-        Self { host, store, faults, scripted, client }
+        Self { host, store, faults, scripted, client, home: None }
+    }
+
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.host.engine.now()
     }
 
     /// Submits a flow of these tasks. A client that is told of a failing store asks again.
@@ -102,13 +109,7 @@ impl Bench {
     }
 
     async fn ask(&self, tasks: &[&str], spec: v1::JobSpec) -> JobId {
-        let task = |name: &&str| v1::Task {
-            name: (*name).to_owned(),
-            plugin: PLUGIN.to_owned(),
-            action: ACTION.to_owned(),
-            ..v1::Task::default()
-        };
-        let spec = v1::JobSpec { work: Some(flow(tasks.iter().map(task))), ..spec };
+        let spec = v1::JobSpec { work: Some(work(tasks)), ..spec };
         let request_id = uuid::Uuid::now_v7().to_string();
         loop {
             match self.client.clone().submit(spec.clone(), &request_id).await {
@@ -116,23 +117,6 @@ impl Bench {
                 Err(status) => assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}"),
             }
         }
-    }
-
-    /// Submits until the disk has no room, and returns what the client is told then.
-    pub async fn fill(&self) -> Status {
-        for _ in 0..FILL_MAX {
-            let arguments = json!({ "fill": Value::from("x".repeat(FILL_BYTES)) });
-            let spec = v1::JobSpec {
-                work: Some(flow([])),
-                arguments_json: arguments.to_string(),
-                execute_time: Some(timestamp(self.host.engine.now() + chrono::TimeDelta::hours(1))),
-                ..v1::JobSpec::default()
-            };
-            if let Err(status) = self.client.clone().submit(spec, "").await {
-                return status;
-            }
-        }
-        panic!("the disk never got full");
     }
 
     /// Makes a job due while the store takes no commits of the host: by the real store.
@@ -233,7 +217,21 @@ impl Bench {
         for found in witness::jobs(&*self.store).await {
             assert_eq!(found.job.status.claim, None, "a claim is left");
         }
+        if let Some(kept) = self.home {
+            kept.store.close().await;
+        }
     }
+}
+
+/// A flow of these tasks of the scripted plugin.
+pub fn work(tasks: &[&str]) -> v1::Work {
+    let task = |name: &&str| v1::Task {
+        name: (*name).to_owned(),
+        plugin: PLUGIN.to_owned(),
+        action: ACTION.to_owned(),
+        ..v1::Task::default()
+    };
+    flow(tasks.iter().map(task))
 }
 
 fn id_of(job: &v1::Job) -> JobId {

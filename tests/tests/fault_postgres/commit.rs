@@ -1,0 +1,64 @@
+//! Fault 19 on the wire: at every commit of a job's life the connection breaks, before the server hears of the commit,
+//! or when it has made it and nobody is told.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use windlass_core::call::Direction;
+use windlass_core::job::JobState;
+use windlass_core::payload::Payload;
+use windlass_tests::bench::Bench;
+use windlass_tests::faulty::Slip;
+use windlass_tests::home::Home;
+use windlass_tests::postgres::proxy::Proxy;
+use windlass_tests::postgres::{Schema, shared};
+use windlass_tests::scripted::{Answer, Scripted};
+
+const CALLS: [&str; 6] = ["apply a", "apply b", "apply c", "revert c", "revert b", "revert a"];
+/// Commits of such a job's life at least.
+const COMMITS_MIN: u64 = 8;
+
+/// A job whose last task fails, with an undo record that is written ahead.
+fn failing_c() -> Arc<Scripted> {
+    Scripted::new(|call| {
+        let mut answer = match (call.task.as_str(), call.direction) {
+            ("c", Direction::Apply) => Answer::now(Answer::broken()),
+            _ => Answer::now(Answer::good(call.direction)),
+        };
+        if call.task == "b" && call.direction == Direction::Apply {
+            answer.undo = vec![Payload::json(&json!({ "b": 1 }))];
+        }
+        answer
+    })
+}
+
+async fn breaks_at_every_commit(slip: Slip) {
+    for number in 1.. {
+        let proxy = Proxy::to(&shared());
+        let home = Home::Postgres(Schema::by(&proxy.url()).await);
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = Bench::at(home, folder, failing_c()).await;
+        proxy.cut(number, slip);
+        let job = bench.submit(&["a", "b", "c"]).await;
+        let ended = bench.wait(job).await;
+        assert_eq!(ended.status.state, JobState::Reverted, "commit {number}: {:#?}", ended.status);
+        assert_eq!(bench.scripted.calls(), CALLS, "commit {number}: no call is made twice");
+        assert_eq!(ended.status.epoch, 1, "commit {number}: no claim is lost");
+        let has_cut = proxy.has_cut();
+        bench.finish().await;
+        if !has_cut {
+            assert!(number > COMMITS_MIN, "only {number} commits were made");
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_19_a_commit_that_the_server_never_heard_of_is_made_again_and_no_call_is() {
+    breaks_at_every_commit(Slip::Lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_19_a_commit_that_the_server_made_and_nobody_was_told_of_is_found_and_no_call_is_made_twice() {
+    breaks_at_every_commit(Slip::Unknown).await;
+}
