@@ -66,7 +66,9 @@ impl Home {
         OpenStore::at(&self.address()).await.unwrap_or_else(|error| panic!("the store opens: {error:#}"))
     }
 
-    /// The store as a dead host left it. The next host still finds it so: it is a copy, or only looked at.
+    /// The store as a dead host left it. The next host still finds it so: it is a copy, or only looked at. On a server
+    /// it is opened as a host opens it, which waits until the session of the dead one has ended, and with it whatever
+    /// it had under way.
     pub async fn look(&self) -> Look {
         match self {
             Self::Redb(file) => {
