@@ -14,8 +14,6 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use crate::faulty::Slip;
-
 /// Port in the name of the socket; any will do.
 const PORT: u16 = 5432;
 const QUERY: u8 = b'Q';
@@ -30,24 +28,33 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
 }
 
+/// When a connection breaks, as the server sees its commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It never sees it.
+    Before,
+    /// It has made it, and its answer is lost.
+    After,
+}
+
 /// Which commit is cut, and how.
 #[derive(Default)]
 struct Cut {
     commits: AtomicU64,
     answers: AtomicU64,
-    wanted: Mutex<Option<(u64, Slip)>>,
+    wanted: Mutex<Option<(u64, Moment)>>,
 }
 
 impl Cut {
-    fn wanted(&self) -> std::sync::MutexGuard<'_, Option<(u64, Slip)>> {
+    fn wanted(&self) -> std::sync::MutexGuard<'_, Option<(u64, Moment)>> {
         self.wanted.lock().expect("nothing panics while it holds this")
     }
 
     /// Whether this message is the one.
-    fn is_now(&self, kind: u8, body: &[u8], counted: Slip) -> bool {
+    fn is_now(&self, kind: u8, body: &[u8], counted: Moment) -> bool {
         let (expected, count) = match counted {
-            Slip::Lost => (QUERY, &self.commits),
-            Slip::Unknown => (COMMAND_COMPLETE, &self.answers),
+            Moment::Before => (QUERY, &self.commits),
+            Moment::After => (COMMAND_COMPLETE, &self.answers),
         };
         if kind != expected || !body.starts_with(COMMIT) {
             return false;
@@ -86,12 +93,12 @@ impl Proxy {
     }
 
     /// The n-th commit from now on, counted from 1, goes wrong, and its connection is broken.
-    pub fn cut(&self, n: u64, slip: Slip) {
-        let so_far = match slip {
-            Slip::Lost => &self.cut.commits,
-            Slip::Unknown => &self.cut.answers,
+    pub fn cut(&self, n: u64, moment: Moment) {
+        let so_far = match moment {
+            Moment::Before => &self.cut.commits,
+            Moment::After => &self.cut.answers,
         };
-        *self.cut.wanted() = Some((so_far.load(Ordering::SeqCst) + n, slip));
+        *self.cut.wanted() = Some((so_far.load(Ordering::SeqCst) + n, moment));
     }
 
     /// Whether it has.
@@ -125,8 +132,8 @@ async fn accept(listener: UnixListener, server: PathBuf, cut: Arc<Cut>) {
             let (from_server, to_server) = server.into_split();
             // When one way ends, so does the other.
             tokio::select! {
-                _ = pass_on(from_client, to_server, &cut, Slip::Lost) => {}
-                _ = pass_on(from_server, to_client, &cut, Slip::Unknown) => {}
+                _ = pass_on(from_client, to_server, &cut, Moment::Before) => {}
+                _ = pass_on(from_server, to_client, &cut, Moment::After) => {}
             }
         });
     }
@@ -137,9 +144,9 @@ async fn pass_on(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     cut: &Cut,
-    counted: Slip,
+    counted: Moment,
 ) -> std::io::Result<()> {
-    if counted == Slip::Lost {
+    if counted == Moment::Before {
         let length = from.read_u32().await?;
         let start = body(&mut from, length).await?;
         to.write_u32(length).await?;

@@ -8,9 +8,9 @@ use windlass_core::call::Direction;
 use windlass_core::job::JobState;
 use windlass_core::payload::Payload;
 use windlass_tests::bench::Bench;
-use windlass_tests::faulty::Slip;
+
 use windlass_tests::home::Home;
-use windlass_tests::postgres::proxy::Proxy;
+use windlass_tests::postgres::proxy::{Moment, Proxy};
 use windlass_tests::postgres::{Schema, shared};
 use windlass_tests::scripted::{Answer, Scripted};
 
@@ -32,13 +32,13 @@ fn failing_c() -> Arc<Scripted> {
     })
 }
 
-async fn breaks_at_every_commit(slip: Slip) {
+async fn breaks_at_every_commit(moment: Moment) {
     for number in 1.. {
         let proxy = Proxy::to(&shared());
         let home = Home::Postgres(Schema::by(&proxy.url()).await);
         let folder = tempfile::tempdir().expect("a folder");
         let bench = Bench::at(home, folder, failing_c()).await;
-        proxy.cut(number, slip);
+        proxy.cut(number, moment);
         let job = bench.submit(&["a", "b", "c"]).await;
         let ended = bench.wait(job).await;
         assert_eq!(ended.status.state, JobState::Reverted, "commit {number}: {:#?}", ended.status);
@@ -55,10 +55,10 @@ async fn breaks_at_every_commit(slip: Slip) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_19_a_commit_that_the_server_never_heard_of_is_made_again_and_no_call_is() {
-    breaks_at_every_commit(Slip::Lost).await;
+    breaks_at_every_commit(Moment::Before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_19_a_commit_that_the_server_made_and_nobody_was_told_of_is_found_and_no_call_is_made_twice() {
-    breaks_at_every_commit(Slip::Unknown).await;
+    breaks_at_every_commit(Moment::After).await;
 }
