@@ -78,7 +78,7 @@ async fn a_migration_that_fails_at_any_statement_leaves_nothing_of_itself() {
         }
     }
     assert!(refused > 20, "every table and index was refused once: {refused}");
-    submit(&open(schema.url()).await, 1).await;
+    submit(&*open(schema.url()).await, 1).await;
 }
 
 #[tokio::test]
