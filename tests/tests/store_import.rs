@@ -3,19 +3,24 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use windlass_host::store::canonical::{self, ExportError, ImportError, Reader, unfinished};
-use windlass_host::store::{Exported, Place, PlaceError, Rank, RedbStore, Store, StoreFailure};
+use windlass_host::store::{Exported, Place, PlaceError, Rank, RedbStore, Store, StoreFailure, check};
 use windlass_tests::conformance::fixture::{at, job_id, submit};
 use windlass_tests::faulty::{Faults, Slip};
-use windlass_tests::guarded::GuardedStore;
+use windlass_tests::guarded::{Guard, GuardedStore, Op};
 
 #[path = "store_check/planted.rs"]
 #[allow(dead_code)] // Of the rows nothing is needed here.
 mod planted;
 
 use planted::{file, fill, whole};
+
+/// Longer than anything takes, so that a test that hangs says where.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn exported(store: &dyn Store) -> Result<Vec<u8>, ExportError> {
     let (chunks, mut received) = mpsc::channel(4);
@@ -137,9 +142,9 @@ impl Read for Stalling {
         let read = self.form.read(buffer)?;
         if read == 0 {
             if let Some(stalled) = self.stalled.take() {
-                drop(stalled.send(()));
+                let _ = stalled.send(());
             }
-            drop(self.end.recv());
+            let _ = self.end.recv();
         }
         Ok(read)
     }
@@ -224,4 +229,38 @@ async fn the_items_of_an_export_ascend() {
         assert!(rank > last, "line {}: {rank:?} after {last:?}", read.line);
         last = rank;
     }
+}
+
+/// Lets the first reads pass.
+struct FailsLater(AtomicU64);
+
+impl Guard for FailsLater {
+    fn before(&self, _: Op) -> Result<(), StoreFailure> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| StoreFailure::Down("a test".to_owned()))
+    }
+
+    fn after(&self, _: Op) -> Result<(), StoreFailure> {
+        Ok(())
+    }
+
+    fn step(&self, _: Op) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_fails_midway_ends_though_the_export_has_more() {
+    let store = RedbStore::open_in_memory().expect("opens");
+    fill(&store).await;
+    // More than waits between the store and the check.
+    let large = vec![7; 32 << 20];
+    store.put_blob(windlass_core::id::Digest::of(&large), large).await.expect("stored");
+    for n in 100..200 {
+        submit(&store, n).await;
+    }
+    // The look for an import, and the export; then the first answer that the check compares.
+    let failing = GuardedStore::new(Arc::new(store), Arc::new(FailsLater(AtomicU64::new(2))));
+    let mut tell = |_| {};
+    let checking = check::check(&failing, &mut tell);
+    let checked = tokio::time::timeout(PATIENCE, checking).await.expect("it ends");
+    assert!(matches!(checked, Err(StoreFailure::Down(_))), "{checked:?}");
 }

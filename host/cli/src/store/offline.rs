@@ -49,14 +49,15 @@ pub async fn export(place: &PlaceArguments, file: &str, output: Output) -> Resul
     let mut kept = Kept::begin(file)?;
     let (chunks, mut written) = mpsc::channel::<Vec<u8>>(CHUNKS_MAX);
     let store = opened.store();
-    let keeping = async {
+    // It owns the receiver: where the file cannot be written the export ends, and waits for nobody.
+    let keeping = async move {
         while let Some(chunk) = written.recv().await {
             kept.take(&chunk)?;
         }
         kept.end()
     };
     // Where the file cannot be written, the export has nobody to write for: that is no failure of its own.
-    let (exported, kept) = tokio::join!(canonical::export(&*store, chunks), async { keeping.await });
+    let (exported, kept) = tokio::join!(canonical::export(&*store, chunks), keeping);
     opened.close().await;
     let counts = match exported {
         Err(ExportError::Gone) => {

@@ -10,6 +10,7 @@ use windlass_core::job::{JobSpec, JobState, JobStatus, Origin};
 
 use super::item::{Seen, Tell, Watched, plugins_of};
 use super::{Finding, RESTORE};
+use crate::store::admit::needs_plugins;
 use crate::store::canonical::Replay;
 use crate::store::{Store, StoreFailure, UniqueKey};
 
@@ -114,21 +115,4 @@ pub(super) const REBUILD_PLUGIN: &str = "upload the very same plugin again";
 
 fn place(spec: &JobSpec) -> String {
     format!("job {}", spec.id)
-}
-
-/// It may call its plugins again: it has not ended, or can be retried or reverted.
-fn needs_plugins(state: JobState) -> bool {
-    match state {
-        JobState::Scheduled
-        | JobState::Ready
-        | JobState::Waiting
-        | JobState::Running
-        | JobState::Reverting
-        | JobState::Suspending
-        | JobState::Suspended
-        | JobState::Quarantined
-        | JobState::Succeeded
-        | JobState::Failed => true,
-        JobState::Reverted | JobState::Dropped | JobState::Cancelled | JobState::Superseded => false,
-    }
 }

@@ -17,9 +17,6 @@ mod item;
 mod job;
 mod reference;
 
-#[cfg(test)]
-mod tests;
-
 /// Items between the store and the check.
 const ITEMS_MAX: usize = 64;
 
@@ -76,9 +73,11 @@ pub async fn check(
             advice: "import into an empty store again",
         });
     }
-    let (items, mut exported) = mpsc::channel(ITEMS_MAX);
+    let (items, exported) = mpsc::channel(ITEMS_MAX);
     let mut seen = item::Seen::default();
     let looking = async {
+        // Dropped with an error: the export ends then, and waits for nobody.
+        let mut exported = exported;
         while let Some(item) = exported.recv().await {
             seen.look(store, item, &mut tell).await?;
         }
