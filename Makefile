@@ -14,7 +14,7 @@ ON_REDB_ALONE := e2e_store
 # What is in them about redb's file alone: disks that fail (faults 8 and 9), data directories, full disks.
 REDB_ONLY := fault_8_ fault_9_ directory:: disk::
 
-.PHONY: all demo test suites build plugins check fmt clean toolchain
+.PHONY: all demo test bench suites build plugins check fmt clean toolchain
 
 all: build plugins
 
@@ -43,6 +43,12 @@ test: check plugins build
 suites:
 	$(CARGO) test --release --locked
 	WINDLASS_TEST_STORE=postgres $(CARGO) test --release --locked $(ON_EVERY_STORE:%=--test %) -- $(REDB_ONLY:%=--skip %)
+
+# Jobs a second on each store, beside the floors of the same run. For a quiet machine; a few minutes once built.
+bench: build plugins
+	$(CARGO) build --release --locked --bin bench_store
+	target/release/bench_store
+	tests/postgres run env WINDLASS_TEST_STORE=postgres target/release/bench_store
 
 check: toolchain
 	$(CARGO) fmt --all --check

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::conformance::Bench;
 
+mod alike;
 mod author;
 mod cast;
 mod command;
@@ -20,6 +21,7 @@ mod follower;
 mod order;
 mod trace;
 
+pub use alike::{alike, form};
 use trace::Trace;
 
 /// The traces that the short run makes of each store.

@@ -11,6 +11,8 @@ use windlass_tests::traces::{self, SEEDS};
 
 #[path = "store_postgres/holder.rs"]
 mod holder;
+#[path = "store_postgres/moving.rs"]
+mod moving;
 #[path = "store_postgres/plan.rs"]
 mod plan;
 #[path = "store_postgres/schema.rs"]

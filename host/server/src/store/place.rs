@@ -124,20 +124,21 @@ impl Place {
     /// Checks the store, first what is below its rows.
     pub async fn check(&self, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<Checked, PlaceError> {
         let mut below = 0;
-        match self {
-            Self::Redb(path) if !is_filled(path) => return Err(PlaceError::Missing(self.clone())),
-            Self::Redb(path) => check_file(path, &mut |finding| {
-                below += 1;
-                tell(finding);
-            })?,
-            Self::Postgres(_) => {}
-        }
+        let mut tell_below = |finding| {
+            below += 1;
+            tell(finding);
+        };
         let opened = match self {
-            Self::Redb(_) => self.open_existing().await?,
-            // What a host changes meanwhile would look like damage.
+            Self::Redb(path) if !is_filled(path) => return Err(PlaceError::Missing(self.clone())),
+            Self::Redb(path) => {
+                check_file(path, &mut tell_below)?;
+                self.open_existing().await?
+            }
             Self::Postgres(settings) => {
-                let store = PostgresStore::open_to_read(settings.clone(), Company::Refused).await;
-                Opened::Postgres(Arc::new(store?))
+                // What a host changes meanwhile would look like damage.
+                let store = PostgresStore::open_to_read(settings.clone(), Company::Refused).await?;
+                store.check(&mut tell_below).await?;
+                Opened::Postgres(Arc::new(store))
             }
         };
         let checked = check::check(&*opened.store(), tell).await;

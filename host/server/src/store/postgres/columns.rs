@@ -8,7 +8,7 @@ use windlass_core::entry::Entry;
 use windlass_core::flow::Flow;
 use windlass_core::id::{Digest, JobId};
 use windlass_core::instance::TaskInstance;
-use windlass_core::job::JobStatus;
+use windlass_core::job::{JobSpec, JobStatus};
 
 use super::batch::{Batch, Taken};
 use super::row::{self, alarm, count, encode, shown, shown_time};
@@ -202,21 +202,45 @@ impl Flows {
 impl Jobs {
     fn push(&mut self, birth: &Birth) -> Result<(), StoreFailure> {
         let spec = &*birth.spec;
-        let (operation, trigger) = row::origin(spec);
+        let made = Birthplace::of(spec);
         self.id.push(spec.id.0);
-        self.flow.push(spec.flow.0.to_vec());
-        self.owner.push(shown(&spec.owner));
-        self.job_type.push(shown(&spec.job_type));
-        self.operation.push(operation);
-        self.trigger.push(trigger);
-        self.created.push(shown_time(spec.created));
+        self.flow.push(made.flow);
+        self.owner.push(made.owner);
+        self.job_type.push(made.job_type);
+        self.operation.push(made.operation);
+        self.trigger.push(made.trigger);
+        self.created.push(made.created);
         self.spec.push(encode(spec)?);
         Ok(())
     }
 }
 
+/// The columns that a spec leads to.
+pub(super) struct Birthplace {
+    pub flow: Vec<u8>,
+    pub owner: String,
+    pub job_type: String,
+    pub operation: Option<Uuid>,
+    pub trigger: Option<Uuid>,
+    pub created: Time,
+}
+
+impl Birthplace {
+    pub fn of(spec: &JobSpec) -> Self {
+        let (operation, trigger) = row::origin(spec);
+        Self {
+            flow: spec.flow.0.to_vec(),
+            owner: shown(&spec.owner),
+            job_type: shown(&spec.job_type),
+            operation,
+            trigger,
+            created: shown_time(spec.created),
+        }
+    }
+}
+
 impl Statuses {
-    fn push(&mut self, job: JobId, status: &JobStatus) -> Result<(), StoreFailure> {
+    pub fn push(&mut self, job: JobId, status: &JobStatus) -> Result<(), StoreFailure> {
         let run = status.run();
         self.id.push(job.0);
         self.state.push(status.state.word());
@@ -262,7 +286,7 @@ impl Entries {
 }
 
 impl Records {
-    fn push(&mut self, key: &RecordKey, record: &Record) -> Result<(), StoreFailure> {
+    pub fn push(&mut self, key: &RecordKey, record: &Record) -> Result<(), StoreFailure> {
         let (kind, id) = row::record_key(key);
         let (name, state) = row::record_names(record)?;
         self.kind.push(kind);

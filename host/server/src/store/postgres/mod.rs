@@ -21,6 +21,7 @@ use self::connection::{Connector, Readers};
 use self::session::Session;
 use self::settings::QUEUE_MAX;
 use self::writer::{Work, Writer, WriterState};
+use crate::store::check::Finding;
 use crate::store::{
     CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
@@ -29,6 +30,7 @@ use crate::store::{
 mod address;
 mod batch;
 mod blob;
+mod check;
 mod columns;
 mod connection;
 mod export;
@@ -121,6 +123,11 @@ impl PostgresStore {
             ousted,
             lock: Mutex::new(lock),
         })
+    }
+
+    /// Tells of what only this store can see of its damage.
+    pub async fn check(&self, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), StoreFailure> {
+        check::rows(&self.readers, tell).await
     }
 
     /// Removes everything where an import says that it began and never ended: what is there is not whole. Does
