@@ -117,6 +117,9 @@ fn every_outside_name_stays_in_its_place() {
     );
     let redb = ["host/server/src/store"];
     ban("host", &redb, &["redb::"], "only store/ names redb");
+    let postgres = ["host/server/src/store/postgres"];
+    let words = ["tokio_postgres", "deadpool_postgres", "refinery::", "rustls::"];
+    ban("host", &postgres, &words, "only store/postgres names PostgreSQL");
     ban(
         "host/server",
         &["host/server/src/grpc"],

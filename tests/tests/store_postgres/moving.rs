@@ -113,8 +113,8 @@ async fn what_is_changed_behind_the_program_is_found_with_its_place() {
         ("UPDATE record SET alarm = NULL WHERE kind = 'trigger'", ["table record, trigger", "alarm"]),
         ("DELETE FROM entry WHERE sequence = 2", ["job", "entr"]),
         ("UPDATE entry SET body = '{}' WHERE sequence = 1", ["table entry", "does not decode"]),
-        ("DELETE FROM task_instance", ["job", "instance"]),
-        ("DELETE FROM flow_plugin", ["reference", "plugin"]),
+        ("DELETE FROM task_instance", ["job", "is missing"]),
+        ("DELETE FROM flow_plugin", ["needs plugin", "is not answered"]),
         ("DELETE FROM blob_chunk WHERE number = 1", ["blob_chunk", "missing"]),
         ("UPDATE blob_chunk SET bytes = 'x' WHERE number = 0", ["blob_chunk", "digest"]),
         (

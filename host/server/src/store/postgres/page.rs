@@ -32,8 +32,8 @@ pub(super) const INSTANCES: Table = Table {
 
 pub(super) const ENTRIES: Table = Table {
     name: "entry",
-    first: "SELECT job, sequence::text, '', body FROM entry ORDER BY job, sequence LIMIT $1",
-    next: "SELECT job, sequence::text, '', body FROM entry WHERE (job, sequence) > \
+    first: "SELECT job, sequence::text AS at, '', body FROM entry ORDER BY job, sequence LIMIT $1",
+    next: "SELECT job, sequence::text AS at, '', body FROM entry WHERE (job, sequence) > \
            (($2::text[])[1]::uuid, ($2::text[])[2]::int8) ORDER BY job, sequence LIMIT $1",
     read: |row| Ok(Exported::Entry(decode("entry", row.get::<_, Uuid>(0), row.get(3))?)),
 };
