@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use windlass_core::id::Digest;
 use windlass_core::permit::Policy;
 use windlass_host::clock::Clock as _;
-use windlass_host::store::{Place, RedbStore, Store, canonical, check};
+use windlass_host::store::{Place, RedbStore, canonical, check};
 use windlass_proto::v1;
 use windlass_proto::v1::JobState;
 use windlass_proto::v1::store_service_client::StoreServiceClient;

@@ -235,12 +235,12 @@ async fn the_items_of_an_export_ascend() {
 struct FailsLater(AtomicU64);
 
 impl Guard for FailsLater {
-    fn before(&self, _: Op) -> Result<(), StoreFailure> {
+    fn before(&self, _: Op) -> Result<u64, StoreFailure> {
         let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        left.map(drop).map_err(|_| StoreFailure::Down("a test".to_owned()))
+        left.map(|left| left as u64).map_err(|_| StoreFailure::Down("a test".to_owned()))
     }
 
-    fn after(&self, _: Op) -> Result<(), StoreFailure> {
+    fn after(&self, _: Op, _: u64) -> Result<(), StoreFailure> {
         Ok(())
     }
 

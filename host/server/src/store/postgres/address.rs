@@ -9,7 +9,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 use super::failure;
 use super::open::DatabaseError;
-use super::settings::{CONNECT_MAX, PostgresSettings};
+use super::settings::{CONNECT_MAX, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, PostgresSettings};
 
 /// How much of TLS is asked for. The words and their meaning are libpq's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,7 @@ impl Address {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_MAX);
         }
+        config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL);
         config.application_name("windlass");
         let root_certificates = settings.root_certificates.clone().or(root.map(PathBuf::from));
         let shown = shown(&config);

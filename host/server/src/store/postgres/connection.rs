@@ -82,14 +82,18 @@ impl Connector {
     }
 }
 
-/// Whatever the user's or the database's defaults are: commits wait for the disk, nothing waits for ever, and each
-/// statement of a transaction sees what others committed before it began.
+/// Whatever the user's or the database's defaults are: commits wait for the disk at least, nothing waits for ever, a
+/// client whose machine is gone is noticed within half a minute, and each statement of a transaction sees what others
+/// committed before it began.
 fn session_settings() -> String {
     let statement_ms = STATEMENT_MAX.as_millis();
     format!(
-        "SET synchronous_commit = on; SET statement_timeout = {statement_ms}; SET lock_timeout = {statement_ms}; \
+        "SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit', true) IN ('off', 'local', 'remote_write'); \
+         SET statement_timeout = {statement_ms}; SET lock_timeout = {statement_ms}; \
          SET idle_in_transaction_session_timeout = {}; SET default_transaction_isolation = 'read committed'; \
-         SET client_min_messages = warning; SET TimeZone = 'UTC'; SET extra_float_digits = 1",
+         SET client_min_messages = warning; SET TimeZone = 'UTC'; \
+         SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
         ANSWER_MAX.as_millis()
     )
 }

@@ -20,6 +20,11 @@ pub(super) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a connection may take to be made.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 
+/// A connection that nobody uses is asked for a sign of life, so that no firewall forgets it, and a server that is
+/// gone is noticed.
+pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Between two tries to connect for writing. Whoever commits meanwhile is told at once that the store is down.
 pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
