@@ -235,6 +235,11 @@ impl TestHost {
         self.running().channel.clone()
     }
 
+    /// Where the host is, for the binary.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running().host.address)
+    }
+
     /// The directory of the test.
     pub fn path(&self) -> &Path {
         &self.path

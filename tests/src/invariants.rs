@@ -87,30 +87,35 @@ fn replay(job: &Job, entries: &[Entry]) -> Option<String> {
     }
 }
 
-/// X01: a task is applied when those before it are, and reverted when those behind it have no effects any more.
+/// X01: a task is applied when those before it in its flow are, and reverted when those behind it have no effects any
+/// more.
 fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
-    let place = |task: &str| job.flow.tasks.iter().position(|other| other.name == task);
+    let names: Vec<&str> = job.flow.tasks().map(|task| task.name.as_str()).collect();
+    let before: HashMap<&str, Vec<&str>> =
+        names.iter().map(|name| (*name, job.plan.predecessors(name))).collect();
     let mut states: BTreeMap<InstanceName, TaskState> = BTreeMap::new();
     let mut problems = Vec::new();
     for entry in entries {
         let Some(name) = entry.fact.task().cloned() else { continue };
-        let Some(at) = place(&name.task) else {
+        let Some(needed) = before.get(name.task.as_str()) else {
             problems
                 .push(format!("entry {} is of a task {name} that the flow does not have", entry.sequence));
             continue;
         };
         match &entry.fact {
             Fact::TaskApplying { .. } => {
-                for before in &job.flow.tasks[..at] {
-                    let is_applied = states.iter().rfind(|(other, _)| other.task == before.name);
+                for needed in needed {
+                    let is_applied = states.iter().rfind(|(other, _)| other.task == *needed);
                     if is_applied.map(|(_, state)| *state) != Some(TaskState::Applied) {
-                        problems.push(format!("{name} is applied before {} was", before.name));
+                        problems.push(format!("{name} is applied before {needed} was"));
                     }
                 }
             }
             Fact::TaskReverting { .. } => {
+                let is_behind =
+                    |other: &str| before.get(other).is_some_and(|b| b.contains(&name.task.as_str()));
                 for (other, state) in &states {
-                    if place(&other.task).is_some_and(|behind| behind > at) && !is_out_of_the_way(*state) {
+                    if is_behind(&other.task) && !is_out_of_the_way(*state) {
                         problems.push(format!("{name} is reverted while {other} is {}", state.word()));
                     }
                 }
@@ -152,7 +157,7 @@ fn honesty(job: &Job) -> Vec<String> {
     let left: Vec<_> = job.instances.values().filter(|i| i.has_effects()).map(|i| i.name.clone()).collect();
     match job.status.state {
         JobState::Succeeded => {
-            for task in &job.flow.tasks {
+            for task in job.flow.tasks() {
                 if job.current(&task.name).map(|instance| instance.state) != Some(TaskState::Applied) {
                     problems.push(format!("it succeeded, and {} is not applied", task.name));
                 }

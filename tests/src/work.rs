@@ -27,8 +27,25 @@ pub fn flow(tasks: impl IntoIterator<Item = v1::Task>) -> v1::Work {
 
 /// A linear flow with values for arguments that a job does not give.
 pub fn flow_with_defaults(tasks: impl IntoIterator<Item = v1::Task>, defaults_json: &str) -> v1::Work {
-    let flow = v1::Flow { tasks: tasks.into_iter().collect(), defaults_json: defaults_json.to_owned() };
+    let defaults_json = defaults_json.to_owned();
+    whole(v1::Flow { tasks: tasks.into_iter().collect(), defaults_json, ..v1::Flow::default() })
+}
+
+/// A flow in a pattern.
+pub fn pattern(pattern: v1::Pattern, tasks: impl IntoIterator<Item = v1::Task>) -> v1::Work {
+    whole(v1::Flow { tasks: tasks.into_iter().collect(), pattern: pattern.into(), ..v1::Flow::default() })
+}
+
+/// A flow, as it is.
+pub fn whole(flow: v1::Flow) -> v1::Work {
     v1::Work { kind: Some(v1::work::Kind::Flow(flow)) }
+}
+
+/// A flow in a flow.
+pub fn nested(name: &str, pattern: v1::Pattern, tasks: impl IntoIterator<Item = v1::Task>) -> v1::Task {
+    let flow =
+        v1::Flow { tasks: tasks.into_iter().collect(), pattern: pattern.into(), ..v1::Flow::default() };
+    v1::Task { name: name.to_owned(), flow: Some(flow), ..v1::Task::default() }
 }
 
 /// A task that runs an action of the fixtures, as yet without inputs.
@@ -51,6 +68,8 @@ pub trait Shape {
     fn with(self, name: &str, input: v1::Input) -> Self;
     fn revert_with(self, name: &str, input: v1::Input) -> Self;
     fn provides(self, name: &str, pointer: &str) -> Self;
+    fn needs(self, needs: &[&str]) -> Self;
+    fn priority(self, priority: i32) -> Self;
     fn within(self, timeout: Duration) -> Self;
     fn retried(self, attempts_max: u32, backoff_initial: Duration) -> Self;
 }
@@ -68,6 +87,16 @@ impl Shape for v1::Task {
 
     fn provides(mut self, name: &str, pointer: &str) -> Self {
         self.provides.insert(name.to_owned(), pointer.to_owned());
+        self
+    }
+
+    fn needs(mut self, needs: &[&str]) -> Self {
+        self.needs = needs.iter().map(|need| (*need).to_owned()).collect();
+        self
+    }
+
+    fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
         self
     }
 

@@ -4,6 +4,7 @@
 //! clients do.
 
 mod crash_points {
+    pub mod graph;
     pub mod matrix;
 }
 
@@ -18,7 +19,7 @@ use windlass_proto::v1;
 use windlass_tests::crash::process::{HostProcess, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
-use windlass_tests::work::{Shape as _, flow, gate, literal, task};
+use windlass_tests::work::{Shape as _, flow, gate, literal, nested, task};
 use windlass_tests::{invariants, plugins};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_crash_host");
@@ -65,6 +66,20 @@ async fn s10_a_host_that_dies_at_any_write_of_a_job_that_reverts_changes_nothing
     let calls = ["apply a", "apply b", "apply c", "revert c", "revert b", "revert a"];
     assert!(calls.iter().all(|call| matrix.in_doubt.contains(*call)), "{matrix:?}");
     assert!(matrix.died_reverting >= 6, "{matrix:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_a_graph_changes_nothing_of_how_it_ends() {
+    let sides = [undo_ahead("a", json!([{ "a": 1 }])), undo_ahead("b", json!([{ "b": 1 }])), value("d", 4)];
+    let case = Case {
+        tasks: vec![nested("sides", v1::Pattern::Unordered, sides), task("c", "fail")],
+        state: JobState::Reverted,
+        calls: &["apply a", "apply b", "apply d", "apply c", "revert c", "revert a", "revert b", "revert d"],
+    };
+    let seen = crash_points::graph::at_every_write(BINARY, &case).await;
+    // A host record, a plugin, a job, a claim, at least four outcomes and two undo records, two host states.
+    assert!(seen.commits >= 12, "{seen:?}");
+    assert!(seen.in_doubt >= 2, "several calls ran when a host died: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,7 +38,7 @@ pub fn work(digest: &str) -> v1::Work {
         ],
     );
     let publish = task(digest, "publish", &[("archive", named("archive")), ("keep", named("keep"))]);
-    let flow = v1::Flow { tasks: vec![snapshot, verify, publish], defaults_json: String::new() };
+    let flow = v1::Flow { tasks: vec![snapshot, verify, publish], ..v1::Flow::default() };
     v1::Work { kind: Some(v1::work::Kind::Flow(flow)) }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{completion, event, exit, host, job, logbook, operation, plugin, serve, store, trigger};
+use crate::{completion, event, exit, flow, host, job, logbook, operation, plugin, serve, store, trigger};
 
 /// Of the loopback address where a host listens unless it is told otherwise, and where a client looks for it.
 pub const PORT: u16 = 7423;
@@ -56,6 +56,9 @@ pub enum Noun {
     /// The logbook
     #[command(subcommand)]
     Log(logbook::Verb),
+    /// Flows in files
+    #[command(subcommand)]
+    Flow(flow::show::Verb),
     /// CloudEvents
     #[command(subcommand)]
     Event(event::Verb),

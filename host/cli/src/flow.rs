@@ -14,6 +14,9 @@
 //! }
 //! ```
 //!
+//! A flow may say `"pattern": "unordered"` or `"graph"`, and `"parallel_max"`; in the place of a task's plugin and action
+//! there may be a `flow`; tasks and nested flows may have `needs`, tasks a `priority`.
+//!
 //! Invariant: what is written can be read again, and means the same.
 
 use std::collections::BTreeMap;
@@ -24,21 +27,50 @@ use windlass_proto::v1;
 
 use crate::problem::Problem;
 
+pub mod picture;
+pub mod show;
+
 /// A flow.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowDocument {
+    #[serde(default, skip_serializing_if = "PatternDocument::is_linear")]
+    pattern: PatternDocument,
     tasks: Vec<TaskDocument>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     defaults: BTreeMap<String, Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    parallel_max: u32,
+}
+
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PatternDocument {
+    #[default]
+    Linear,
+    Unordered,
+    Graph,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TaskDocument {
     name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     plugin: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     action: String,
+    /// In the place of plugin and action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flow: Option<Box<FlowDocument>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    needs: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    priority: i32,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     inputs: BTreeMap<String, InputDocument>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -120,19 +152,55 @@ impl FlowDocument {
             serde_json::to_string(&self.defaults)
                 .map_err(|error| Problem::usage(format!("the defaults of the flow: {error}")))?
         };
-        Ok(v1::Flow { tasks: self.tasks.into_iter().map(TaskDocument::wire).collect(), defaults_json })
+        let tasks = self.tasks.into_iter().map(TaskDocument::wire).collect::<Result<_, _>>()?;
+        let pattern = self.pattern.wire().into();
+        Ok(v1::Flow { tasks, defaults_json, pattern, parallel_max: self.parallel_max })
+    }
+}
+
+impl PatternDocument {
+    fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
+
+    fn wire(self) -> v1::Pattern {
+        match self {
+            Self::Linear => v1::Pattern::Linear,
+            Self::Unordered => v1::Pattern::Unordered,
+            Self::Graph => v1::Pattern::Graph,
+        }
+    }
+
+    fn of_wire(pattern: v1::Pattern) -> Self {
+        match pattern {
+            v1::Pattern::Unspecified | v1::Pattern::Linear => Self::Linear,
+            v1::Pattern::Unordered => Self::Unordered,
+            v1::Pattern::Graph => Self::Graph,
+        }
     }
 }
 
 impl TaskDocument {
-    fn wire(self) -> v1::Task {
+    fn wire(self) -> Result<v1::Task, Problem> {
+        let missing = match (&self.flow, self.plugin.is_empty(), self.action.is_empty()) {
+            (None, true, _) => Some("plugin"),
+            (None, false, true) => Some("action"),
+            _ => None,
+        };
+        if let Some(field) = missing {
+            return Err(Problem::usage(format!("the task {:?} of the flow has no `{field}`", self.name))
+                .advise("give a plugin and an action, or a flow in their place"));
+        }
         let inputs = |inputs: BTreeMap<String, InputDocument>| {
             inputs.into_iter().map(|(name, input)| (name, input.wire())).collect()
         };
-        v1::Task {
+        Ok(v1::Task {
             name: self.name,
             plugin: self.plugin,
             action: self.action,
+            flow: self.flow.map(|flow| flow.wire()).transpose()?,
+            needs: self.needs,
+            priority: self.priority,
             inputs: inputs(self.inputs),
             revert_inputs: inputs(self.revert_inputs),
             provides: self.provides,
@@ -144,7 +212,7 @@ impl TaskDocument {
                 backoff_multiplier: retry.backoff_multiplier,
             }),
             digest: String::new(),
-        }
+        })
     }
 }
 
@@ -181,6 +249,8 @@ impl InputDocument {
 impl From<&v1::Flow> for FlowDocument {
     fn from(flow: &v1::Flow) -> Self {
         Self {
+            pattern: PatternDocument::of_wire(flow.pattern()),
+            parallel_max: flow.parallel_max,
             tasks: flow.tasks.iter().map(TaskDocument::from).collect(),
             // What a host answers is an object; anything else is nothing that could be shown as one.
             defaults: serde_json::from_str(&flow.defaults_json).unwrap_or_else(|_| BTreeMap::new()),
@@ -200,6 +270,9 @@ impl From<&v1::Task> for TaskDocument {
             name: task.name.clone(),
             plugin: task.plugin.clone(),
             action: task.action.clone(),
+            flow: task.flow.as_ref().map(|flow| Box::new(FlowDocument::from(flow))),
+            needs: task.needs.clone(),
+            priority: task.priority,
             inputs: inputs(&task.inputs),
             revert_inputs: inputs(&task.revert_inputs),
             provides: task.provides.clone(),
@@ -235,15 +308,29 @@ mod tests {
     }
 
     #[test]
+    fn a_nested_flow_is_written_as_it_was_read() {
+        let tree = r#"{"pattern":"graph","tasks":[{"name":"both","flow":{"pattern":"unordered","tasks":[{"name":"a","plugin":"p","action":"x","priority":-2},{"name":"b","plugin":"p","action":"x"}]},"needs":["c"]},{"name":"c","plugin":"p","action":"x"}],"parallel_max":3}"#;
+        let flow = serde_json::from_str::<FlowDocument>(tree).unwrap().wire().unwrap();
+        assert_eq!(flow.tasks[0].flow.as_ref().unwrap().tasks[0].priority, -2);
+        assert_eq!(serde_json::to_string(&FlowDocument::from(&flow)).unwrap(), tree);
+    }
+
+    #[test]
     fn what_is_no_flow_is_refused_with_its_place() {
         for (bad, word) in [
             (r#"{"tasks":[{"name":"a"}]}"#, "plugin"),
+            (r#"{"tasks":[{"name":"a","plugin":"p"}]}"#, "action"),
+            (r#"{"tasks":[{"name":"n","flow":{"tasks":[{"name":"a"}]}}]}"#, "plugin"),
+            (r#"{"pattern":"circle","tasks":[]}"#, "circle"),
             (r#"{"task":[]}"#, "task"),
             (r#"{"tasks":[{"name":"a","plugin":"p","action":"x","timeout":"soon"}]}"#, "soon"),
             (r#"{"tasks":[{"name":"a","plugin":"p","action":"x","inputs":{"i":{"guess":1}}}]}"#, "guess"),
         ] {
-            let error = serde_json::from_str::<FlowDocument>(bad).unwrap_err();
-            assert!(error.to_string().contains(word), "{error}");
+            let told = match serde_json::from_str::<FlowDocument>(bad) {
+                Ok(document) => document.wire().unwrap_err().to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(told.contains(word), "{told}");
         }
     }
 }

@@ -74,6 +74,10 @@ fn start(cli: Cli, matches: &ArgMatches) -> Result<Exit, Problem> {
             completion::run(&arguments)?;
             Ok(Exit::Done)
         }
+        (Noun::Flow(verb), _) => {
+            flow::show::run(&verb, cli.global.output)?;
+            Ok(Exit::Done)
+        }
         (noun, _) => runtime.block_on(async {
             let session = Session::open(&cli.global)?;
             ask(&session, noun).await.map_err(|problem| problem.of_host(&cli.global.host))
@@ -91,7 +95,7 @@ async fn ask(session: &Session, noun: Noun) -> Result<Exit, Problem> {
         Noun::Event(verb) => return event::run(session, verb).await,
         Noun::Host(verb) => host::run(session, verb).await?,
         Noun::Store(store::Verb::Backup { file }) => store::run(session, &file).await?,
-        Noun::Serve(_) | Noun::Completion(_) | Noun::Store(store::Verb::Offline(_)) => {
+        Noun::Serve(_) | Noun::Completion(_) | Noun::Flow(_) | Noun::Store(store::Verb::Offline(_)) => {
             return Err(Problem::broken("the verb needs no host"));
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
-use crate::flow::{self, FlowDocument};
+use crate::flow::{self, FlowDocument, picture};
 use crate::problem::Problem;
 
 /// What is to be done.
@@ -69,10 +69,7 @@ impl WorkView {
 pub fn line(work: Option<&v1::Work>) -> String {
     match work.and_then(|work| work.kind.as_ref()) {
         Some(Kind::Action(action)) => format!("{} {}", action.plugin, action.action),
-        Some(Kind::Flow(flow)) => {
-            let names: Vec<&str> = flow.tasks.iter().map(|task| task.name.as_str()).collect();
-            format!("flow: {}", names.join(" > "))
-        }
+        Some(Kind::Flow(flow)) => format!("flow: {}", picture::line(flow)),
         None => String::new(),
     }
 }
@@ -81,7 +78,7 @@ pub fn line(work: Option<&v1::Work>) -> String {
 pub fn task_names(work: Option<&v1::Work>) -> Vec<&str> {
     match work.and_then(|work| work.kind.as_ref()) {
         Some(Kind::Action(action)) => vec![&action.action],
-        Some(Kind::Flow(flow)) => flow.tasks.iter().map(|task| task.name.as_str()).collect(),
+        Some(Kind::Flow(flow)) => picture::names(flow),
         None => Vec::new(),
     }
 }

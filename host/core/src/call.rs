@@ -15,6 +15,15 @@ pub enum Direction {
     Revert,
 }
 
+impl Direction {
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Apply => Self::Revert,
+            Self::Revert => Self::Apply,
+        }
+    }
+}
+
 /// What is known of the attempts before this one, under the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

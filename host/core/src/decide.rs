@@ -26,6 +26,8 @@ pub struct Decision<'a> {
     actor: Actor,
     /// The host that stops: no call is begun, the job is given up instead.
     stopping: Option<crate::id::HostId>,
+    /// Calls that may be begun.
+    room: usize,
     entries: Vec<Entry>,
 }
 
@@ -46,12 +48,18 @@ impl<'a> Decision<'a> {
     pub fn new(job: &'a mut Job, now: DateTime<Utc>, actor: Actor) -> Self {
         // A clock that went back must not make a job end before it began.
         let now = now.max(job.status.updated);
-        Self { job, now, actor, stopping: None, entries: Vec::new() }
+        Self { job, now, actor, stopping: None, room: usize::MAX, entries: Vec::new() }
     }
 
     /// The host stops: where the next call would begin, the job goes back to the board.
     pub fn stopping(mut self, host: crate::id::HostId) -> Self {
         self.stopping = Some(host);
+        self
+    }
+
+    /// No more calls than this may be begun; where none is under way, one may.
+    pub fn with_room(mut self, room: usize) -> Self {
+        self.room = room;
         self
     }
 
@@ -85,4 +93,4 @@ impl<'a> Decision<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
-//! Flows: what a job does, task after task.
+//! Flows: what a job does, as a tree of patterns over tasks.
 //!
-//! A flow is immutable, and pins each of its plugins by digest. A single action is a flow of one task.
+//! A flow is immutable, and pins each of its plugins by digest. A single action is a flow of one task. What is written
+//! here is the definition; in what order it runs is worked out in [`plan`](crate::plan).
 
 use std::collections::BTreeMap;
 
@@ -9,21 +10,79 @@ use serde_json::Value;
 
 use crate::id::Digest;
 
-/// A linear graph of tasks: each starts when the one before it was applied.
+/// Tasks, and flows nested in them, in one pattern.
 ///
 /// `P` is how its plugins are named: pinned by digest, or as a client wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow<P = PluginPin> {
-    pub tasks: Vec<Task<P>>,
+    #[serde(default, skip_serializing_if = "Pattern::is_linear")]
+    pub pattern: Pattern,
+    /// In the order of definition.
+    #[serde(rename = "tasks")]
+    pub nodes: Vec<Node<P>>,
     /// Values of arguments that the job does not give.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub defaults: BTreeMap<String, Value>,
+    /// Calls that one job may have under way at once; the host's bound where absent, and never more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_max: Option<u32>,
 }
 
-/// One node: an action of a pinned plugin, with inputs.
+/// What order the nodes of a flow have among themselves, before their needs are looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// Each begins when all of the one before it is applied.
+    #[default]
+    Linear,
+    /// None, and none may be asked for.
+    Unordered,
+    /// What their inputs and their `needs` say.
+    Graph,
+}
+
+impl Pattern {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Unordered => "unordered",
+            Self::Graph => "graph",
+        }
+    }
+
+    fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
+}
+
+/// A member of a flow.
+// A nested flow is tried first: it alone has `tasks`. A list of tasks, as linear flows were, reads as before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(clippy::large_enum_variant)] // Tasks, by far the most, are the large ones.
+pub enum Node<P = PluginPin> {
+    Flow(Nested<P>),
+    Task(Task<P>),
+}
+
+/// A flow in a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nested<P = PluginPin> {
+    /// Unique among the tasks and nested flows of the whole flow.
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Pattern::is_linear")]
+    pub pattern: Pattern,
+    #[serde(rename = "tasks")]
+    pub nodes: Vec<Node<P>>,
+    /// Tasks and nested flows that are applied before any of this one begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+}
+
+/// One task: an action of a pinned plugin, with inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task<P = PluginPin> {
-    /// Unique in the flow.
+    /// Unique among the tasks and nested flows of the whole flow.
     pub name: String,
     pub plugin: P,
     pub action: String,
@@ -31,14 +90,24 @@ pub struct Task<P = PluginPin> {
     /// What revert gets as its input; what apply got where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert_inputs: Option<BTreeMap<String, Input>>,
-    /// Name that later tasks and readers use -> JSON pointer (RFC 6901) into the output; empty for the whole.
+    /// Name that other tasks and readers use -> JSON pointer (RFC 6901) into the output; empty for the whole.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provides: BTreeMap<String, String>,
+    /// Tasks and nested flows that are applied before this one begins, whatever its inputs say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Among tasks that could begin, the higher one does first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
     /// Milliseconds that one call may take; the host's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     #[serde(default)]
     pub retry: RetryPolicy,
+}
+
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
 }
 
 /// The exact bytes that a task runs, and what they were called when it was pinned.
@@ -66,9 +135,9 @@ pub enum Input {
     Literal(Value),
     /// The job argument of that name, or the flow's default.
     Argument(String),
-    /// A part of what an earlier task returned: a JSON pointer (RFC 6901), empty for the whole.
+    /// A part of what another task returned: a JSON pointer (RFC 6901), empty for the whole.
     Output { task: String, pointer: String },
-    /// The job argument of that name, else the flow's default, else what the nearest earlier task provides.
+    /// The job argument of that name, else the flow's default, else what the nearest visible task provides.
     From(String),
     /// As `From`; the property is left out where nobody provides it.
     Optional(String),
@@ -98,5 +167,105 @@ impl Flow {
     pub fn digest(&self) -> Digest {
         let text = serde_json::to_vec(self).expect("a flow has only string keys");
         Digest::of(&text)
+    }
+}
+
+impl<P> Flow<P> {
+    /// Tasks, one after the other.
+    pub fn linear(tasks: impl IntoIterator<Item = Task<P>>) -> Self {
+        let nodes = tasks.into_iter().map(Node::Task).collect();
+        Self { pattern: Pattern::Linear, nodes, defaults: BTreeMap::new(), parallel_max: None }
+    }
+
+    /// Every task at any depth, in the order of definition.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task<P>> {
+        let mut nodes = vec![self.nodes.iter()];
+        std::iter::from_fn(move || {
+            loop {
+                match nodes.last_mut()?.next() {
+                    Some(Node::Task(task)) => return Some(task),
+                    Some(Node::Flow(nested)) => nodes.push(nested.nodes.iter()),
+                    None => {
+                        nodes.pop();
+                    }
+                }
+            }
+        })
+    }
+
+    /// Every task with the path to its place, in the order of definition.
+    pub fn placed_tasks(&self) -> Vec<(String, &Task<P>)> {
+        let mut placed = Vec::new();
+        place("flow", &self.nodes, &mut placed);
+        placed
+    }
+
+    /// The task whose place in each level, from the outermost on, is given.
+    pub(crate) fn task_at(&self, place: &[u32]) -> Option<&Task<P>> {
+        let (last, levels) = place.split_last()?;
+        let mut nodes = &self.nodes;
+        for level in levels {
+            let Node::Flow(nested) = nodes.get(*level as usize)? else { return None };
+            nodes = &nested.nodes;
+        }
+        match nodes.get(*last as usize)? {
+            Node::Task(task) => Some(task),
+            Node::Flow(_) => None,
+        }
+    }
+
+    /// The same flow with its plugins named otherwise.
+    pub fn map<Q>(self, mut plugin: impl FnMut(P) -> Q) -> Flow<Q> {
+        let nodes = self.nodes.into_iter().map(|node| node.map(&mut plugin)).collect();
+        Flow { pattern: self.pattern, nodes, defaults: self.defaults, parallel_max: self.parallel_max }
+    }
+}
+
+fn place<'a, P>(path: &str, nodes: &'a [Node<P>], placed: &mut Vec<(String, &'a Task<P>)>) {
+    for (index, node) in nodes.iter().enumerate() {
+        let path = format!("{path}.tasks[{index}]");
+        match node {
+            Node::Task(task) => placed.push((path, task)),
+            Node::Flow(nested) => place(&format!("{path}.flow"), &nested.nodes, placed),
+        }
+    }
+}
+
+impl<P> Node<P> {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Task(task) => &task.name,
+            Self::Flow(nested) => &nested.name,
+        }
+    }
+
+    pub fn needs(&self) -> &[String] {
+        match self {
+            Self::Task(task) => &task.needs,
+            Self::Flow(nested) => &nested.needs,
+        }
+    }
+
+    fn map<Q>(self, plugin: &mut dyn FnMut(P) -> Q) -> Node<Q> {
+        match self {
+            Self::Task(task) => Node::Task(Task {
+                plugin: plugin(task.plugin),
+                name: task.name,
+                action: task.action,
+                inputs: task.inputs,
+                revert_inputs: task.revert_inputs,
+                provides: task.provides,
+                needs: task.needs,
+                priority: task.priority,
+                timeout_ms: task.timeout_ms,
+                retry: task.retry,
+            }),
+            Self::Flow(nested) => Node::Flow(Nested {
+                name: nested.name,
+                pattern: nested.pattern,
+                nodes: nested.nodes.into_iter().map(|node| node.map(plugin)).collect(),
+                needs: nested.needs,
+            }),
+        }
     }
 }

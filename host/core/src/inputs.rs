@@ -8,7 +8,11 @@ use crate::call::Direction;
 use crate::flow::{Input, Inputs, Task};
 use crate::instance::TaskState;
 use crate::job::Job;
+use crate::plan::Provider;
 use crate::problem::Problems;
+
+/// Names that an error tells of: a flow may provide thousands.
+const NAMED_MAX: usize = 64;
 
 /// A name that no task of the flow provides.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +46,7 @@ impl Job {
                 None if matches!(input, Input::Optional(_)) => {}
                 None => problems.add(
                     format!("tasks.{}.{field}.{property}", task.name),
-                    "nothing gives a value: neither an argument nor an earlier task",
+                    "nothing gives a value: neither an argument nor a task before it",
                 ),
             }
         }
@@ -72,29 +76,22 @@ impl Job {
         arguments
     }
 
-    /// A job argument, else what the nearest earlier task provides.
+    /// A job argument, else what the nearest visible task provides.
     fn lookup(&self, reader: &Task, name: &str) -> Option<Value> {
-        self.argument(name).or_else(|| {
-            let earlier = self.flow.tasks.iter().take_while(|task| task.name != reader.name);
-            earlier.collect::<Vec<_>>().into_iter().rev().find_map(|task| self.provided(task, name))
-        })
-    }
-
-    fn provided(&self, task: &Task, name: &str) -> Option<Value> {
-        let pointer = match task.provides.get(name) {
-            Some(pointer) => pointer,
-            // Its whole output goes by the task's own name.
-            None if task.name == name => "",
-            None => return None,
-        };
-        let output = self.current(&task.name)?.output.as_ref()?.value()?;
-        output.pointer(pointer).cloned()
+        if let Some(argument) = self.argument(name) {
+            return Some(argument);
+        }
+        let Provider::Task(provider) = self.plan.provider(&reader.name, name) else { return None };
+        let provider = self.task(self.plan.name(provider))?;
+        // Its whole output goes by the task's own name.
+        let pointer = provider.provides.get(name).map_or("", String::as_str);
+        self.current(&provider.name)?.output.as_ref()?.value()?.pointer(pointer).cloned()
     }
 
     /// Everything that applied tasks provide: by name, and each whole output by the task's name.
     pub fn outputs(&self) -> BTreeMap<String, Value> {
         let mut outputs = BTreeMap::new();
-        for task in &self.flow.tasks {
+        for task in self.flow.tasks() {
             let Some(instance) = self.current(&task.name) else { continue };
             if instance.state != TaskState::Applied {
                 continue;
@@ -116,7 +113,7 @@ impl Job {
             return Ok(value);
         }
         let provides = |task: &&Task| task.provides.contains_key(name) || task.name == name;
-        match self.flow.tasks.iter().rev().find(provides) {
+        match self.flow.tasks().filter(provides).last() {
             Some(task) => Err(OutputError::NotYet {
                 name: name.to_owned(),
                 task: task.name.clone(),
@@ -125,10 +122,9 @@ impl Job {
             None => {
                 let names = self
                     .flow
-                    .tasks
-                    .iter()
+                    .tasks()
                     .flat_map(|task| task.provides.keys().cloned().chain([task.name.clone()]));
-                Err(OutputError::Unknown { name: name.to_owned(), known: names.collect() })
+                Err(OutputError::Unknown { name: name.to_owned(), known: names.take(NAMED_MAX).collect() })
             }
         }
     }

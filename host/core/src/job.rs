@@ -13,9 +13,11 @@ use serde_json::{Map, Value};
 use crate::call::{Direction, Grants};
 use crate::fault::Fault;
 use crate::flow::{Flow, Task};
+use crate::frontier::{Frontier, Stand};
 use crate::id::{Digest, HostId, JobId};
 use crate::instance::{InstanceName, TaskInstance};
 use crate::occurrence::Occurrence;
+use crate::plan::Plan;
 
 /// What was asked for. Immutable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -272,11 +274,29 @@ impl JobStatus {
 pub struct Job {
     pub spec: Arc<JobSpec>,
     pub flow: Arc<Flow>,
+    /// In what order the flow's tasks go.
+    pub plan: Arc<Plan>,
     pub status: JobStatus,
     pub instances: BTreeMap<InstanceName, TaskInstance>,
+    /// Follows from the rest.
+    pub(crate) frontier: Frontier,
 }
 
 impl Job {
+    /// The job as it is stored.
+    pub fn restore(
+        spec: Arc<JobSpec>,
+        flow: Arc<Flow>,
+        status: JobStatus,
+        instances: BTreeMap<InstanceName, TaskInstance>,
+    ) -> Self {
+        let plan = Arc::new(Plan::of(&flow));
+        let frontier = Frontier::of(&plan, status.direction, |_| Stand::Open);
+        let mut job = Self { spec, flow, plan, status, instances, frontier };
+        job.frontier = job.frontier_anew(job.status.direction);
+        job
+    }
+
     pub fn id(&self) -> JobId {
         self.spec.id
     }
@@ -291,28 +311,42 @@ impl Job {
 
     /// The latest instance of a task: an operator's retry after a revert opens the next.
     pub fn current(&self, task: &str) -> Option<&TaskInstance> {
-        let first = InstanceName { task: task.to_owned(), iteration: Vec::new() };
-        self.instances.range(first..).take_while(|(name, _)| name.task == task).map(|(_, i)| i).last()
+        self.instances_of(task).last()
     }
 
     pub fn task(&self, name: &str) -> Option<&Task> {
-        self.flow.tasks.iter().find(|task| task.name == name)
+        self.flow.task_at(&self.plan.place(self.plan.index(name)?))
     }
 
-    /// A call was begun, and its outcome is not known.
-    pub fn in_flight(&self) -> Option<&TaskInstance> {
-        self.instances.values().find(|instance| instance.is_in_flight())
+    /// The calls that were begun, and whose outcome is not known, in the order of the flow.
+    pub fn in_flight(&self) -> impl Iterator<Item = &TaskInstance> {
+        self.frontier.calling().filter_map(|task| {
+            let name = self.plan.name(task);
+            self.instances_of(name).filter(|instance| instance.is_in_flight()).last()
+        })
+    }
+
+    pub fn in_flight_count(&self) -> usize {
+        self.frontier.calling().len()
+    }
+
+    /// Every instance of a task, the first iteration first.
+    pub fn instances_of(&self, task: &str) -> impl Iterator<Item = &TaskInstance> {
+        let first = InstanceName { task: task.to_owned(), iteration: Vec::new() };
+        self.instances.range(first..).map(|(_, i)| i).take_while(move |i| i.name.task == task)
+    }
+
+    /// When, at the earliest, a task whose last call asked for a pause wants to be called again.
+    pub fn next_try(&self) -> Option<DateTime<Utc>> {
+        self.frontier.wake()
     }
 
     /// The failures of the tasks that were not applied in the end, in the order of the flow.
     pub fn failures(&self) -> Vec<(String, Fault)> {
-        self.flow
-            .tasks
-            .iter()
-            .filter_map(|task| {
-                let instance = self.current(&task.name).filter(|instance| instance.output.is_none())?;
-                Some((task.name.clone(), instance.fault.clone()?))
-            })
-            .collect()
+        let faulty = self.frontier.faulty().filter_map(|task| {
+            let name = self.plan.name(task);
+            Some((name.to_owned(), self.current(name)?.fault.clone()?))
+        });
+        faulty.collect()
     }
 }

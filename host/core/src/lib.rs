@@ -7,11 +7,14 @@ pub mod problem;
 
 pub mod arguments;
 pub mod flow;
+pub mod plan;
 pub mod plugin;
 
 pub mod call;
 pub mod instance;
 pub mod job;
+
+mod frontier;
 
 pub mod decide;
 pub mod entry;

@@ -54,7 +54,7 @@ impl Job {
             updated: spec.created,
             sequence: 0,
         };
-        Self { spec, flow, status, instances: BTreeMap::new() }
+        Self::restore(spec, flow, status, BTreeMap::new())
     }
 
     /// Takes an entry into the job.
@@ -70,11 +70,7 @@ impl Job {
         if !table::happens_in(&entry.fact, self.status.state) {
             return Err(illegal(format!("the job is {}", self.status.state.word())));
         }
-        let needs_rest =
-            matches!(entry.fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. } | Fact::Ended { .. });
-        if let Some(instance) = self.in_flight().filter(|_| needs_rest) {
-            return Err(illegal(format!("a call of {} is under way", instance.name)));
-        }
+        self.check_calls(&entry.fact).map_err(illegal)?;
         if entry.fact.task().is_some() {
             self.record_task(&entry.fact, entry.at).map_err(illegal)?;
         } else {
@@ -83,6 +79,34 @@ impl Job {
         self.status.sequence = entry.sequence;
         self.status.updated = entry.at;
         Ok(())
+    }
+
+    /// A call is begun when what is before it is done, and a claim ends when no call is under way.
+    fn check_calls(&self, fact: &Fact) -> Result<(), String> {
+        match fact {
+            Fact::TaskApplying { task, .. } | Fact::TaskReverting { task, .. } => {
+                let index = self.plan.index(&task.task);
+                // An unknown task is told of where it is recorded.
+                if index.is_none_or(|index| self.frontier.may_call(index)) {
+                    Ok(())
+                } else if self.instances.get(task).is_some_and(|instance| instance.is_in_flight()) {
+                    Err(format!("a call of {task} is under way"))
+                } else {
+                    Err(format!("it is not the turn of {task}"))
+                }
+            }
+            Fact::Waiting { .. }
+            | Fact::Unwinding { .. }
+            | Fact::Suspended
+            | Fact::Quarantined { .. }
+            | Fact::GivenUp { .. }
+            | Fact::ClaimLost { .. }
+            | Fact::Ended { .. } => match self.in_flight().next() {
+                Some(instance) => Err(format!("a call of {} is under way", instance.name)),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn record_job(&mut self, fact: &Fact, at: DateTime<Utc>) -> Result<(), String> {
@@ -210,6 +234,7 @@ impl Job {
         if is_cancel || matches!(self.status.request, Some(Request::Cancel { .. })) {
             self.status.request = None;
         }
+        self.frontier = self.frontier_anew(Direction::Revert);
         Ok(())
     }
 
@@ -227,6 +252,7 @@ impl Job {
         self.status.residue.clear();
         self.status.deadline = None;
         self.status.runs.push(Run::default());
+        self.frontier = self.frontier_anew(direction);
         Ok(())
     }
 

@@ -42,25 +42,25 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// `slots_max`: how many jobs run at once.
+    /// `slots`: one for each call that runs at once, shared with the runner; a job begins with one.
     pub fn new(
         engine: Arc<Engine>,
         runner: Arc<Runner>,
-        slots_max: usize,
+        slots: Arc<Semaphore>,
         stopping: CancellationToken,
     ) -> Self {
         Self {
             engine,
             runner,
-            slots: Arc::new(Semaphore::new(slots_max)),
-            slots_max,
+            slots_max: slots.available_permits(),
+            slots,
             taken: Arc::default(),
             runs: TaskTracker::new(),
             stopping,
         }
     }
 
-    /// How many jobs run now.
+    /// How many slots are taken now.
     pub fn running(&self) -> usize {
         self.slots_max - self.slots.available_permits()
     }
@@ -127,12 +127,11 @@ impl Dispatcher {
         let (runner, taken, engine) = (self.runner.clone(), self.taken.clone(), self.engine.clone());
         self.runs.spawn(async move {
             // Even a panic must not keep the job from being taken again.
-            let ran = tokio::spawn(async move { runner.run(id).await }).await;
+            let ran = tokio::spawn(async move { runner.run(id, slot).await }).await;
             if let Err(error) = ran {
                 tracing::error!(job = %id, %error, "a runner failed: its claim is taken back");
             }
             taken.lock().expect("nothing panics while it holds the set").remove(&id);
-            drop(slot);
             // It may be on the board again, or its place may let another one in.
             engine.board_bell.notify_one();
         });

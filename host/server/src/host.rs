@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,7 +34,7 @@ pub struct HostParts {
     pub policy: Policy,
     pub limits: Limits,
     pub name: String,
-    /// How many jobs run at once.
+    /// How many calls run at once.
     pub slots: usize,
     /// Threads that run guests.
     pub guest_threads: usize,
@@ -96,15 +97,16 @@ impl Host {
         let (stopping, aborting, closing) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let registry = Arc::new(Registry::new(engine.clone(), parts.executors));
+        let slots = Arc::new(Semaphore::new(parts.slots.max(1)));
         let runner = Runner::new(
             engine.clone(),
             registry.clone(),
+            slots.clone(),
             guests.handle().clone(),
             stopping.clone(),
             aborting.clone(),
         );
-        let dispatcher =
-            Arc::new(Dispatcher::new(engine.clone(), Arc::new(runner), parts.slots.max(1), stopping.clone()));
+        let dispatcher = Arc::new(Dispatcher::new(engine.clone(), Arc::new(runner), slots, stopping.clone()));
         let services = grpc::Services {
             engine: engine.clone(),
             registry,

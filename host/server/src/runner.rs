@@ -1,39 +1,33 @@
 //! The runner: takes one ready job and makes its calls, until the job ends, waits, or is lost.
 //!
-//! Between two commits it knows exactly one thing that the store does not: the outcome of the call that just
-//! ended. While the store is down it keeps that, and neither spins nor gives it up.
+//! Between two commits it knows exactly one thing that the store does not: the outcomes of the calls that just
+//! ended. While the store is down it keeps them, and neither spins nor gives them up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use windlass_core::call::{Call, Direction, Outcome};
 use windlass_core::decide::Decision;
-use windlass_core::decide::outcome::CallName;
-use windlass_core::entry::Entry;
-use windlass_core::fault::Fault;
 use windlass_core::id::JobId;
-use windlass_core::instance::TaskInstance;
 use windlass_core::job::{Cause, Claim, Job, JobState};
-use windlass_core::payload::Payload;
 
 use crate::engine::{Engine, EngineError};
 use crate::registry::Registry;
 use crate::store::{Change, CommitError, StoreFailure, Unit};
+use desk::{STORE_PAUSE_MAX, STORE_PAUSE_MIN};
 
 mod attendance;
+mod course;
+mod desk;
 mod journal;
 mod preparation;
-
-/// The first pause when the store does not answer; doubled up to the last.
-const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
-const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What a runner needs. One for all jobs.
 pub struct Runner {
     engine: Arc<Engine>,
     registry: Arc<Registry>,
+    /// One for each call that runs at once on this host.
+    slots: Arc<Semaphore>,
     /// Guests run apart from timers and gRPC.
     guests: tokio::runtime::Handle,
     /// No new call is begun.
@@ -54,42 +48,31 @@ impl Runner {
     pub fn new(
         engine: Arc<Engine>,
         registry: Arc<Registry>,
+        slots: Arc<Semaphore>,
         guests: tokio::runtime::Handle,
         stopping: CancellationToken,
         aborting: CancellationToken,
     ) -> Self {
-        Self { engine, registry, guests, stopping, aborting }
+        Self { engine, registry, slots, guests, stopping, aborting }
     }
 
-    /// Claims the job, if it is still to be had, and runs it as far as it goes.
-    pub async fn run(&self, id: JobId) {
-        let Some(job) = self.claim(id).await else { return };
+    /// Claims the job, if it is still to be had, and runs it as far as it goes. `slot` is for its first call.
+    pub async fn run(self: Arc<Self>, id: JobId, slot: OwnedSemaphorePermit) {
+        let mut slots = vec![slot];
+        let Some(job) = self.claim(id, &mut slots).await else { return };
         let Some(epoch) = job.status.claim.map(|claim| claim.epoch) else { return };
-        let shared = Arc::new(Mutex::new(job));
-        while let Some((call_name, call)) = self.next_call(&shared).await {
-            let outcome = match call {
-                Ok(call) => match self.make_call(&shared, &call_name, call, epoch).await {
-                    Some(outcome) => outcome,
-                    None => return self.give_up(&shared, epoch).await,
-                },
-                Err(outcome) => outcome,
-            };
-            if let Err(LetGo::Fenced) = self.finish(&shared, &call_name, outcome, epoch).await {
-                tracing::warn!(job = %id, "the claim is lost, the outcome is not recorded");
-                return;
-            }
-        }
+        course::Course::new(self.clone(), job, epoch, slots).run().await;
     }
 
-    /// Claims and begins the first call in one commit; while the store does not answer, again after a pause.
-    async fn claim(&self, id: JobId) -> Option<Job> {
+    /// Claims and begins the first calls in one commit; while the store does not answer, again after a pause.
+    async fn claim(&self, id: JobId, slots: &mut Vec<OwnedSemaphorePermit>) -> Option<Job> {
         let mut pause = STORE_PAUSE_MIN;
         // The claim of a commit that failed: it may have been made all the same.
         let mut tried = None;
         loop {
             let failure = match self.engine.load(id).await {
                 Ok(job) if tried.is_some() && job.status.claim == tried => return Some(job),
-                Ok(job) => match self.try_claim(job).await {
+                Ok(job) => match self.try_claim(job, slots).await {
                     Ok(claimed) => return claimed,
                     Err((claim, failure)) => {
                         tried = claim;
@@ -112,9 +95,17 @@ impl Runner {
 
     /// None where there is nothing to claim any more. The error: the claim that was tried, and why nobody knows
     /// whether it was made.
-    async fn try_claim(&self, mut job: Job) -> Result<Option<Job>, (Option<Claim>, StoreFailure)> {
+    async fn try_claim(
+        &self,
+        mut job: Job,
+        slots: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Result<Option<Job>, (Option<Claim>, StoreFailure)> {
         let refusal = self.refusal(&job).await;
-        let mut decision = Decision::new(&mut job, self.engine.now(), self.engine.host_actor());
+        let now = self.engine.now();
+        let more = job.wanted_calls(now).saturating_sub(slots.len());
+        slots.extend((0..more).map_while(|_| self.slots.clone().try_acquire_owned().ok()));
+        let decision = Decision::new(&mut job, now, self.engine.host_actor());
+        let mut decision = decision.with_room(slots.len());
         let decided = match refusal {
             Some(cause) => decision.refuse(cause),
             None => decision.claim(self.engine.host),
@@ -148,123 +139,5 @@ impl Runner {
             // The store is down: the claim will fail as well.
             Err(_) => None,
         }
-    }
-
-    /// The call that the job wants made now.
-    async fn next_call(&self, shared: &Mutex<Job>) -> Option<(CallName, Result<Call, Outcome>)> {
-        let job = shared.lock().await.clone();
-        if !job.status.state.is_claimed() || job.status.claim.map(|c| c.host) != Some(self.engine.host) {
-            return None;
-        }
-        let instance = job.in_flight()?;
-        let direction = match instance.state {
-            windlass_core::instance::TaskState::Applying => Direction::Apply,
-            _ => Direction::Revert,
-        };
-        let attempt = match direction {
-            Direction::Apply => instance.attempt,
-            Direction::Revert => instance.revert_attempt,
-        };
-        let name = CallName { task: instance.name.clone(), direction, attempt };
-        let call = self.prepare(&job, instance, direction).await;
-        Some((name, call))
-    }
-
-    /// Records the outcome, for as long as it takes: it exists nowhere else.
-    async fn finish(
-        &self,
-        shared: &Mutex<Job>,
-        name: &CallName,
-        outcome: Outcome,
-        epoch: u64,
-    ) -> Result<(), LetGo> {
-        let is_stopping = self.stopping.is_cancelled();
-        let host = self.engine.host;
-        self.record(shared, epoch, |mut decision| {
-            if is_stopping {
-                decision = decision.stopping(host);
-            }
-            let finished = decision.finish(name, outcome.clone());
-            finished.map(|()| decision.into_entries()).map_err(|_| LetGo::Fenced)
-        })
-        .await
-    }
-
-    /// The host stops and the call was cut short: what it did is in doubt.
-    async fn give_up(&self, shared: &Mutex<Job>, epoch: u64) {
-        let host = self.engine.host;
-        let given_up = self.record(shared, epoch, |mut decision| match decision.give_up(host) {
-            Ok(()) => Ok(decision.into_entries()),
-            Err(_) => Err(LetGo::Done),
-        });
-        if given_up.await.is_err() {
-            tracing::debug!("a job that was to be given up has no claim of this host any more");
-        }
-    }
-
-    /// Decides on the job as it is and commits, again after a conflict, and until the store answers.
-    async fn record(
-        &self,
-        shared: &Mutex<Job>,
-        epoch: u64,
-        decide: impl Fn(Decision<'_>) -> Result<Vec<Entry>, LetGo>,
-    ) -> Result<(), LetGo> {
-        let mut pause = STORE_PAUSE_MIN;
-        let mut job = shared.lock().await;
-        loop {
-            let decision = Decision::new(&mut job, self.engine.now(), self.engine.host_actor());
-            let entries = decide(decision)?;
-            let change = Change::recorded(&job, entries.clone(), Some(epoch));
-            match self.engine.commit(Unit::of(vec![change])).await {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Fenced { .. } | CommitError::Taken { .. }) => return Err(LetGo::Fenced),
-                Err(CommitError::Conflict(_)) => *job = self.reload(job.id(), &mut pause).await?,
-                Err(CommitError::Storage(failure)) => {
-                    tracing::warn!(job = %job.id(), %failure, "an outcome is kept, and written later");
-                    self.wait(&mut pause).await?;
-                    *job = self.reload(job.id(), &mut pause).await?;
-                    if self.is_recorded(job.id(), &entries, &mut pause).await? {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether a commit that failed was made all the same: its answer may have been lost.
-    async fn is_recorded(&self, id: JobId, entries: &[Entry], pause: &mut Duration) -> Result<bool, LetGo> {
-        let Some(first) = entries.first() else { return Ok(true) };
-        loop {
-            match self.engine.store.entries(id, first.sequence - 1, entries.len()).await {
-                Ok(stored) => return Ok(stored == entries),
-                Err(failure) => {
-                    tracing::warn!(job = %id, %failure, "the store does not answer");
-                    self.wait(pause).await?;
-                }
-            }
-        }
-    }
-
-    async fn reload(&self, id: JobId, pause: &mut Duration) -> Result<Job, LetGo> {
-        loop {
-            match self.engine.store.job(id).await {
-                Ok(job) => return job.ok_or(LetGo::Fenced),
-                Err(failure) => {
-                    tracing::warn!(job = %id, %failure, "the store does not answer");
-                    self.wait(pause).await?;
-                }
-            }
-        }
-    }
-
-    /// Pauses, longer each time. Lets go where the host stops and the store has not come back for long: the next
-    /// host finds the call in doubt, as after a crash.
-    async fn wait(&self, pause: &mut Duration) -> Result<(), LetGo> {
-        if self.aborting.is_cancelled() && *pause >= STORE_PAUSE_MAX {
-            return Err(LetGo::Fenced);
-        }
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(STORE_PAUSE_MAX);
-        Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub struct Settings {
     /// Loopback only, until there is authentication. Port 0 lets the system choose.
     pub listen: SocketAddr,
     pub name: String,
-    /// How many jobs run at once.
+    /// How many calls run at once; a running job takes one or more.
     pub slots: usize,
     pub guest_threads: usize,
     pub memory_bytes_max: u64,

@@ -89,7 +89,7 @@ async fn store_alone(store: &dyn Store) -> Result<f64> {
         decision.claim(host_id(1))?;
         let entries = decision.into_entries();
         store.commit(Unit::of(vec![Change::recorded(&job, entries, None)])).await?;
-        let task = job.in_flight().context("a call")?.name.clone();
+        let task = job.in_flight().next().context("a call")?.name.clone();
         let call = CallName { task, direction: Direction::Apply, attempt: 1 };
         let output = Payload::json(&serde_json::json!({"a": 1}));
         let mut decision = Decision::new(&mut job, now, Actor::Host(host_id(1)));

@@ -69,7 +69,7 @@ pub fn ask_of(decision: &mut Decision<'_>, ask: &Ask, host: HostId) {
         (Ask::Revert, _) => decision.revert("asked".to_owned()).is_ok(),
         (Ask::Resolve(which), _) => {
             let resolution = [Resolution::Retry, Resolution::Accept, Resolution::Skip][usize::from(*which)];
-            let task = decision.job.flow.tasks[0].name.clone();
+            let task = decision.job.plan.name(0).to_owned();
             decision.resolve(&task, resolution, "decided".to_owned()).is_ok()
         }
         (Ask::Reschedule, _) => {

@@ -61,10 +61,12 @@ pub fn flow(plugin_name: &str, tasks: usize) -> Arc<Flow> {
         inputs: Inputs::Arguments,
         revert_inputs: None,
         provides: BTreeMap::new(),
+        needs: Vec::new(),
+        priority: 0,
         timeout_ms: None,
         retry: RetryPolicy { attempts_max: 3, pause_ms: 100, pause_ms_max: 1_000, ..RetryPolicy::default() },
     };
-    Arc::new(Flow { tasks: (1..=tasks).map(task).collect(), defaults: BTreeMap::new() })
+    Arc::new(Flow::linear((1..=tasks).map(task)))
 }
 
 pub fn flow_digest(flow: &Flow) -> Digest {
@@ -145,7 +147,7 @@ pub async fn claim(store: &dyn Store, job: &mut Job, host: HostId, now: DateTime
 /// The call that is under way.
 pub fn call(job: &Job) -> Option<CallName> {
     use windlass_core::call::Direction;
-    let instance = job.in_flight()?;
+    let instance = job.in_flight().next()?;
     let (direction, attempt) = match instance.state {
         TaskState::Applying => (Direction::Apply, instance.attempt),
         _ => (Direction::Revert, instance.revert_attempt),

@@ -34,7 +34,7 @@ pub(super) async fn records_change_only_from_the_expected_generation(bench: Benc
 }
 
 pub(super) async fn records_are_paged_by_kind(bench: Bench) {
-    let flow = Flow { tasks: Vec::new(), defaults: Default::default() };
+    let flow = Flow::linear([]);
     let mut changes = Vec::new();
     for n in [3, 1, 2] {
         let records = [host(n, 1), trigger(n, 1, None), operation(n, 1, &flow, None)];

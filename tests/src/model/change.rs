@@ -80,7 +80,7 @@ impl State {
         }
         if let Some(birth) = &change.birth {
             let (spec, flow) = (Arc::clone(&birth.spec), Arc::clone(&birth.flow));
-            let job = Job { spec, flow, status: change.status.clone(), instances: BTreeMap::new() };
+            let job = Job::restore(spec, flow, change.status.clone(), BTreeMap::new());
             self.jobs.insert(id, Arc::new(job));
         }
         let job = Arc::make_mut(self.jobs.get_mut(&id).expect("it is there, or was just born"));

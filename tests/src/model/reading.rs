@@ -89,7 +89,7 @@ impl State {
     }
 
     pub(super) fn references(&self, plugin: Digest, limit: usize) -> Vec<Reference> {
-        let names = |flow: &Flow| flow.tasks.iter().any(|task| task.plugin.digest == plugin);
+        let names = |flow: &Flow| flow.tasks().any(|task| task.plugin.digest == plugin);
         let operations = self.records.values().filter_map(|record| match record {
             Record::Operation(operation) if operation.deleted.is_none() && names(&operation.flow) => {
                 Some(Reference::Operation(operation.id))

@@ -78,7 +78,7 @@ impl Cast {
     pub fn flow(self, dice: &mut Dice) -> std::sync::Arc<Flow> {
         let (first, second) = (self.plugin_name(dice.below(PLUGINS)), self.plugin_name(dice.below(PLUGINS)));
         let mut flow = Flow::clone(&fixture::flow(&first, 1 + dice.place(3)));
-        if let Some(last) = flow.tasks.last_mut() {
+        if let Some(windlass_core::flow::Node::Task(last)) = flow.nodes.last_mut() {
             let digest = fixture::plugin(&second);
             last.plugin = PluginPin { digest, name: second, version: "1.0.0".to_owned() };
         }

@@ -145,7 +145,7 @@ async fn dies_at(binary: &str, case: &Case, point: CrashPoint) -> Seen {
 }
 
 /// One life of a host, with a client that asks as long as it lives. No answer: it did not get ready.
-async fn live(
+pub async fn live(
     binary: &str,
     case: &Case,
     site: &Site,
@@ -162,7 +162,7 @@ async fn live(
 
 /// J18, X07: the store of the dead host opens, a job is there with all that belongs to it or not at all, and one that
 /// was unwinding does not show `running`.
-async fn check_left(site: &Site, point: CrashPoint) -> Vec<Found> {
+pub async fn check_left(site: &Site, point: CrashPoint) -> Vec<Found> {
     let look = site.look().await;
     let store = &look.store;
     let left = witness::jobs(&**store).await;
@@ -173,7 +173,7 @@ async fn check_left(site: &Site, point: CrashPoint) -> Vec<Found> {
     for found in &left {
         assert_eq!(found.job.spec.arguments, arguments_map(), "{point}: a job has its arguments");
         assert_eq!(found.job.spec.principal, PRINCIPAL);
-        let plugin = found.job.flow.tasks[0].plugin.digest;
+        let plugin = found.job.task(found.job.plan.name(0)).expect("it has a task").plugin.digest;
         let blob = store.blob(plugin).await.expect("a blob can be read");
         assert!(blob.is_some(), "{point}: the plugin of a job is stored");
     }

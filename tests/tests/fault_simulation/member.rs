@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use windlass_core::id::{HostId, JobId};
@@ -17,10 +17,14 @@ use windlass_host::runner::Runner;
 use windlass_host::store::Store;
 use windlass_tests::scripted::Scripted;
 
+/// Calls that a member makes at once: no run waits for its first, and a flow has several under way.
+const SLOTS: usize = 16;
+
 /// See the module.
 pub struct Member {
     pub engine: Arc<Engine>,
     runner: Arc<Runner>,
+    slots: Arc<Semaphore>,
     stopping: CancellationToken,
     aborting: CancellationToken,
     runs: Vec<Run>,
@@ -51,8 +55,10 @@ impl Member {
         let registry = Arc::new(Registry::new(engine.clone(), scripted));
         let (stopping, aborting) = (CancellationToken::new(), CancellationToken::new());
         let guests = tokio::runtime::Handle::current();
-        let runner = Runner::new(engine.clone(), registry, guests, stopping.clone(), aborting.clone());
-        Self { engine, runner: Arc::new(runner), stopping, aborting, runs: Vec::new(), ended }
+        let slots = Arc::new(Semaphore::new(SLOTS));
+        let runner =
+            Runner::new(engine.clone(), registry, slots.clone(), guests, stopping.clone(), aborting.clone());
+        Self { engine, runner: Arc::new(runner), slots, stopping, aborting, runs: Vec::new(), ended }
     }
 
     /// Runs the job, unless it does already. False where it does.
@@ -63,9 +69,10 @@ impl Member {
         }
         let is_over = Arc::new(AtomicBool::new(false));
         self.runs.push(Run { job, is_over: is_over.clone() });
-        let (runner, ended) = (self.runner.clone(), self.ended.clone());
+        let (runner, slots, ended) = (self.runner.clone(), self.slots.clone(), self.ended.clone());
         tokio::spawn(async move {
-            runner.run(job).await;
+            let slot = slots.acquire_owned().await.expect("slots are never closed");
+            runner.run(job, slot).await;
             is_over.store(true, Ordering::SeqCst);
             ended.send_modify(|count| *count += 1);
         });

@@ -146,6 +146,8 @@ impl Simulation {
             inputs: Inputs::Arguments,
             revert_inputs: None,
             provides: BTreeMap::new(),
+            needs: Vec::new(),
+            priority: 0,
             timeout_ms: None,
             retry: retry.clone(),
         };
@@ -153,7 +155,7 @@ impl Simulation {
         let submission = Submission {
             principal: PRINCIPAL.to_owned(),
             labels: BTreeMap::from([(NUMBER.to_owned(), self.jobs.len().to_string())]),
-            flow: Some(Flow { tasks: TASKS[..tasks].iter().map(task).collect(), defaults: BTreeMap::new() }),
+            flow: Some(Flow::linear(TASKS[..tasks].iter().map(task))),
             execute_at: self.random.chance(30).then(|| self.members[0].engine.now() + later),
             priority: self.random.below(3) as i32 - 1,
             timeout_ms: self.random.chance(20).then(|| 1 + self.random.below(7_200_000)),
@@ -236,26 +238,34 @@ impl Simulation {
 
     /// Returns when every run has ended, or waits for a call that the simulation holds.
     async fn settle(&self) {
-        loop {
-            let (mut changes, mut ended) = (self.scripted.subscribe(), self.ended.subscribe());
-            if self.is_settled().await {
-                return;
-            }
-            tokio::select! {
-                changed = changes.changed() => changed.expect("the script lives"),
-                changed = ended.changed() => changed.expect("the simulation lives"),
-            }
+        // An outcome that is recorded while other calls of its job run is told by no event: look until it is so.
+        while !self.is_settled().await {
+            tokio::task::yield_now().await;
         }
     }
 
-    /// Whoever was told to stop has a few turns to hear of it.
+    /// Whoever was told to stop has a few turns to hear of it. A run that has its claim waits when all its calls are
+    /// held; one that lost it, and does not know it yet, when any is.
     async fn is_settled(&self) -> bool {
+        let mut held = BTreeMap::new();
         for _ in 0..SETTLING_TURNS {
+            held.clear();
+            for made in self.scripted.made().into_iter().filter(|made| made.is_held) {
+                *held.entry((made.job, made.fence)).or_insert(0_usize) += 1;
+            }
             let running: usize = self.members.iter().map(Member::running).sum();
-            if running != self.scripted.held().len() {
+            if running != held.len() {
                 return false;
             }
             tokio::task::yield_now().await;
+        }
+        for id in &self.jobs {
+            let job = self.store.job(*id).await.expect("the store answers").expect("the job is there");
+            let epoch = job.status.claim.map_or(0, |claim| claim.epoch);
+            let waiting = held.get(&(id.to_string(), epoch)).copied();
+            if waiting.is_some_and(|count| count != job.in_flight_count()) {
+                return false;
+            }
         }
         true
     }
@@ -348,7 +358,7 @@ impl Simulation {
 fn check_end(job: &Job) {
     let is_applied = |name: &str| job.current(name).is_some_and(|instance| instance.output.is_some());
     match job.status.state {
-        JobState::Succeeded => assert!(job.flow.tasks.iter().all(|task| is_applied(&task.name)), "{job:#?}"),
+        JobState::Succeeded => assert!(job.flow.tasks().all(|task| is_applied(&task.name)), "{job:#?}"),
         JobState::Reverted | JobState::Cancelled => {
             let left: Vec<&InstanceName> =
                 job.instances.values().filter(|i| i.has_effects()).map(|i| &i.name).collect();

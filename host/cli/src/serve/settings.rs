@@ -15,7 +15,7 @@ use super::{LogFormat, ServeArguments};
 use crate::problem::Problem;
 use crate::{text, time};
 
-/// Jobs mostly wait for what their calls do elsewhere; more at once than this is a decision.
+/// Calls mostly wait for what they do elsewhere; more at once than this is a decision.
 const SLOTS_DEFAULT: u32 = 16;
 /// Each slot may hold an instance with its memory; beyond this a host should rather get company.
 const SLOTS_MAX: u32 = 1_024;

@@ -1,20 +1,20 @@
 //! Validation of flows: everything that is wrong, told before anything runs.
 //!
 //! What an input's value will be is known where it is a literal, an argument or a default; then the action's schema
-//! judges it. What an earlier task will provide, and what the event will be, is only checked for having a place.
+//! judges it. What another task will provide, and what the event will be, is only checked for having a place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::flow_shape::{self, TASKS_MAX, refused};
 use super::name::check_name;
 use super::schema::{Schema, Schemas};
-use crate::flow::{Flow, Input, Inputs, PluginPin, Task};
+use crate::flow::{Flow, Input, Inputs, Node, PluginPin, Task};
+use crate::plan::{Plan, Provider, Relation};
 use crate::problem::Problems;
 
-/// Tasks of one flow. A job's row carries all of them, and a linear flow that is longer is a loop written out.
-pub const TASKS_MAX: usize = 256;
 /// Inputs, and provided names, of one task.
 const BINDINGS_MAX: usize = 128;
 /// Calls of one task under one key; at the longest pause that is more than four months.
@@ -42,40 +42,60 @@ pub fn validate_flow(
     awaited: &[&str],
     lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
 ) -> Problems {
-    let mut check = Check {
-        arguments: effective_arguments(flow, arguments),
-        awaited: awaited.iter().map(|name| (*name).to_owned()).collect(),
-        earlier: BTreeSet::new(),
-        provided: BTreeSet::new(),
-        problems: Problems::default(),
-    };
-    if flow.tasks.len() > TASKS_MAX {
-        check.problems.add("flow.tasks", format!("are {}: a flow has at most {TASKS_MAX}", flow.tasks.len()));
-        return check.problems;
-    }
+    let mut problems = Problems::default();
+    let Some(nodes) = flow_shape::nodes(&mut problems, flow) else { return problems };
     for name in flow.defaults.keys() {
-        check_name(&mut check.problems, &format!("flow.defaults.{name}"), name);
+        check_name(&mut problems, &format!("flow.defaults.{name}"), name);
     }
     for name in arguments.keys() {
-        check_name(&mut check.problems, &format!("arguments.{name}"), name);
+        check_name(&mut problems, &format!("arguments.{name}"), name);
     }
-    check.duplicates(flow);
-    for (index, task) in flow.tasks.iter().enumerate() {
-        check.task(&format!("flow.tasks[{index}]"), flow, task, lookup);
-        check.earlier.insert(task.name.clone());
-        check.provided.extend(task.provides.keys().cloned());
-        // Its whole output goes by the task's own name.
-        check.provided.insert(task.name.clone());
+    if let Some(parallel_max) = flow.parallel_max {
+        bound(&mut problems, "flow.parallel_max", parallel_max.into(), 1, TASKS_MAX as u64);
     }
+    flow_shape::check_duplicates(&mut problems, &nodes);
+    let mut check = Check {
+        plan: Plan::of(flow),
+        arguments: effective_arguments(flow, arguments),
+        awaited: awaited.iter().map(|name| (*name).to_owned()).collect(),
+        providers: providers(flow),
+        problems,
+    };
+    for placed in &nodes {
+        flow_shape::check_node(&mut check.problems, &check.plan, placed);
+        if let Node::Task(task) = placed.node {
+            check.task(&placed.path, task, lookup);
+        }
+    }
+    flow_shape::check_cycles(&mut check.problems, &check.plan, &nodes);
     check.problems
 }
 
-struct Check {
+/// Name -> the first two tasks that provide it, wherever they are.
+fn providers(flow: &Flow) -> HashMap<&str, Vec<&str>> {
+    let mut providers: HashMap<&str, Vec<&str>> = HashMap::new();
+    for task in flow.tasks() {
+        for name in task.provides.keys().chain([&task.name]) {
+            let tasks = providers.entry(name).or_default();
+            if tasks.len() < 2 && tasks.last() != Some(&task.name.as_str()) {
+                tasks.push(&task.name);
+            }
+        }
+    }
+    providers
+}
+
+fn bound(problems: &mut Problems, path: &str, value: u64, from: u64, to: u64) {
+    if !(from..=to).contains(&value) {
+        problems.add(path, format!("{value} is out of bounds: give {from} to {to}"));
+    }
+}
+
+struct Check<'a> {
+    plan: Plan,
     arguments: Map<String, Value>,
     awaited: BTreeSet<String>,
-    /// The tasks before the one at hand, and the names that they provide.
-    earlier: BTreeSet<String>,
-    provided: BTreeSet<String>,
+    providers: HashMap<&'a str, Vec<&'a str>>,
     problems: Problems,
 }
 
@@ -95,30 +115,11 @@ enum Sight {
     Missing(String),
 }
 
-impl Check {
-    fn duplicates(&mut self, flow: &Flow) {
-        let mut seen = BTreeMap::new();
-        for (index, task) in flow.tasks.iter().enumerate() {
-            let first = *seen.entry(task.name.as_str()).or_insert(index);
-            if first != index {
-                let message =
-                    format!("{:?} is the name of task {first} already: rename one of them", task.name);
-                self.problems.add(format!("flow.tasks[{index}].name"), message);
-            }
-        }
-    }
-
-    fn task(
-        &mut self,
-        path: &str,
-        flow: &Flow,
-        task: &Task,
-        lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
-    ) {
-        check_name(&mut self.problems, &format!("{path}.name"), &task.name);
+impl Check<'_> {
+    fn task(&mut self, path: &str, task: &Task, lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>) {
         self.bounds(path, task);
         self.provides(path, task);
-        let foreseen = self.foresee(path, flow, task);
+        let foreseen = self.foresee(path, task);
         let Some(schemas) = lookup(&task.plugin) else {
             let PluginPin { name, version, digest } = &task.plugin;
             let message =
@@ -137,27 +138,23 @@ impl Check {
     }
 
     /// What is foreseen of the inputs of apply and of revert, each with its path, as far as they have providers.
-    fn foresee(&mut self, path: &str, flow: &Flow, task: &Task) -> Vec<(String, Foreseen)> {
+    fn foresee(&mut self, path: &str, task: &Task) -> Vec<(String, Foreseen)> {
         let inputs = match &task.inputs {
             Inputs::Arguments => {
                 let foreseen = Foreseen { known: self.arguments.clone(), awaited: self.awaited.clone() };
                 Some(("arguments".to_owned(), foreseen))
             }
-            Inputs::Named(named) => self.inputs(flow, task, format!("{path}.inputs"), "input", named),
+            Inputs::Named(named) => self.inputs(task, format!("{path}.inputs"), "input", named),
         };
         let reverts = task.revert_inputs.as_ref();
-        let reverts = reverts.and_then(|named| {
-            self.inputs(flow, task, format!("{path}.revert_inputs"), "revert input", named)
-        });
+        let reverts = reverts
+            .and_then(|named| self.inputs(task, format!("{path}.revert_inputs"), "revert input", named));
         inputs.into_iter().chain(reverts).collect()
     }
 
     fn bounds(&mut self, path: &str, task: &Task) {
         let mut bound = |field: &str, value: u64, from: u64, to: u64| {
-            if !(from..=to).contains(&value) {
-                self.problems
-                    .add(format!("{path}.{field}"), format!("{value} is out of bounds: give {from} to {to}"));
-            }
+            bound(&mut self.problems, &format!("{path}.{field}"), value, from, to);
         };
         let retry = &task.retry;
         bound("retry.attempts_max", retry.attempts_max.into(), 1, ATTEMPTS_MAX.into());
@@ -187,7 +184,6 @@ impl Check {
     /// and the schema would only tell the same again.
     fn inputs(
         &mut self,
-        flow: &Flow,
         task: &Task,
         path: String,
         noun: &str,
@@ -199,7 +195,7 @@ impl Check {
         let mut foreseen = Foreseen::default();
         let mut is_complete = true;
         for (name, input) in named {
-            match self.sight(flow, task, input) {
+            match self.sight(task, input) {
                 Sight::Known(value) => {
                     foreseen.known.insert(name.clone(), value);
                 }
@@ -218,33 +214,43 @@ impl Check {
         is_complete.then_some((path, foreseen))
     }
 
-    fn sight(&self, flow: &Flow, task: &Task, input: &Input) -> Sight {
+    fn sight(&self, task: &Task, input: &Input) -> Sight {
         match input {
             Input::Literal(value) => Sight::Known(value.clone()),
             Input::Argument(name) => self.argument(name).unwrap_or_else(|| {
                 Sight::Missing(format!("no argument and no default is called {name:?}; give one"))
             }),
-            Input::Output { task: of, pointer } if self.earlier.contains(of) => match is_pointer(pointer) {
-                true => Sight::Awaited,
-                false => Sight::Missing(malformed(pointer)),
-            },
-            Input::Output { task: of, .. } if *of == task.name => Sight::Missing(
-                "a task cannot take its own output; revert finds it in its evidence".to_owned(),
-            ),
-            Input::Output { task: of, .. } => {
-                Sight::Missing(match flow.tasks.iter().any(|other| other.name == *of) {
-                    true => format!("task {of:?} comes later; move it before"),
-                    false => format!("no task is called {of:?}"),
-                })
-            }
+            Input::Output { task: of, pointer } => self.output(task, of, pointer),
             Input::From(name) | Input::Optional(name) => {
                 let is_optional = matches!(input, Input::Optional(_));
-                match self.argument(name) {
-                    Some(sight) => sight,
-                    None if self.provided.contains(name) => Sight::Awaited,
-                    None if is_optional => Sight::Absent,
-                    None => Sight::Missing(self.nobody_provides(flow, task, name)),
+                match (self.argument(name), self.plan.provider(&task.name, name)) {
+                    (Some(sight), _) => sight,
+                    (None, Provider::Task(_)) => Sight::Awaited,
+                    (None, Provider::Several(tasks)) => Sight::Missing(format!(
+                        "{name:?} is provided by {}, and nothing says which of them is meant; name the task and a \
+                         pointer into its output",
+                        tasks.join(", ")
+                    )),
+                    (None, Provider::Nobody) if is_optional => Sight::Absent,
+                    (None, Provider::Nobody) => Sight::Missing(self.nobody_provides(task, name)),
                 }
+            }
+        }
+    }
+
+    fn output(&self, task: &Task, of: &str, pointer: &str) -> Sight {
+        match self.plan.relation(&task.name, of) {
+            Relation::Within => Sight::Missing(
+                "a task cannot take its own output; revert finds it in its evidence".to_owned(),
+            ),
+            Relation::Unknown => Sight::Missing(format!("no task is called {of:?}")),
+            Relation::Allowed if self.plan.index(of).is_none() => {
+                Sight::Missing(format!("{of:?} is a nested flow; name the task in it"))
+            }
+            Relation::Allowed if !is_pointer(pointer) => Sight::Missing(malformed(pointer)),
+            Relation::Allowed => Sight::Awaited,
+            relation @ (Relation::Later | Relation::Unordered(_)) => {
+                Sight::Missing(refused(&relation, of).unwrap_or_default())
             }
         }
     }
@@ -257,16 +263,21 @@ impl Check {
         self.arguments.get(name).map(|value| Sight::Known(value.clone()))
     }
 
-    fn nobody_provides(&self, flow: &Flow, task: &Task, name: &str) -> String {
-        let elsewhere =
-            flow.tasks.iter().find(|other| other.provides.contains_key(name) || other.name == name);
-        let hint = match elsewhere {
-            Some(later) if later.name != task.name => {
-                format!("; task {:?} provides it later: move it before", later.name)
+    fn nobody_provides(&self, task: &Task, name: &str) -> String {
+        let tasks = self.providers.get(name).map_or(&[][..], Vec::as_slice);
+        let hint = tasks.iter().find(|other| **other != task.name).map(|other| {
+            match self.plan.relation(&task.name, other) {
+                Relation::Later => format!("; task {other:?} provides it later: move it before"),
+                relation => {
+                    let why = refused(&relation, other).unwrap_or_default();
+                    format!("; task {other:?} provides it, but {why}")
+                }
             }
-            Some(_) | None => String::new(),
-        };
-        format!("{name:?} is neither an argument, nor a default, nor provided by an earlier task{hint}")
+        });
+        let hint = hint.unwrap_or_default();
+        format!(
+            "{name:?} is neither an argument, nor a default, nor provided by a task that is visible here{hint}"
+        )
     }
 
     fn against(&mut self, schema: &Schema, place: &str, task: &Task, foreseen: &Foreseen) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::flow::{Flow, Input, Inputs, PluginPin, RetryPolicy, Task};
+use crate::decide::tests::shape::{Shape, flow_of, nested};
+use crate::flow::{Flow, Input, Inputs, Node, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
 use crate::plugin::{ActionManifest, AskedGrants, Manifest};
 use crate::problem::Problems;
@@ -52,18 +53,20 @@ pub(crate) fn task(name: &str, inputs: &[(&str, Input)], provides: &[(&str, &str
         name: name.to_owned(),
         plugin: pin(),
         action: "copy".to_owned(),
-        inputs: Inputs::Named(named(inputs)),
+        inputs: Inputs::Named(named_inputs(inputs)),
         revert_inputs: None,
         provides: provides
             .iter()
             .map(|(name, pointer)| ((*name).to_owned(), (*pointer).to_owned()))
             .collect(),
+        needs: Vec::new(),
+        priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
     }
 }
 
-fn named(inputs: &[(&str, Input)]) -> BTreeMap<String, Input> {
+fn named_inputs(inputs: &[(&str, Input)]) -> BTreeMap<String, Input> {
     inputs.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect()
 }
 
@@ -76,7 +79,7 @@ fn literal(value: Value) -> Input {
 }
 
 fn flow(tasks: Vec<Task>) -> Flow {
-    Flow { tasks, defaults: BTreeMap::new() }
+    Flow::linear(tasks)
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -160,15 +163,16 @@ fn f08_duplicate_names_are_listed() {
         task("a", &inputs, &[]),
     ];
     let problems = validated(&flow(tasks), json!({}), &[]);
-    let told =
-        |index| format!("flow.tasks[{index}].name: \"a\" is the name of task 0 already: rename one of them");
+    let told = |index| {
+        format!("flow.tasks[{index}].name: \"a\" is the name of flow.tasks[0] already: rename one of them")
+    };
     assert_eq!(problems, [told(2), told(3)]);
 }
 
 #[test]
 fn f09_an_input_without_provider_is_refused_naming_task_and_input() {
     let mut first = task("first", &[("from", from("made")), ("to", literal(json!("/b")))], &[]);
-    first.revert_inputs = Some(named(&[("from", from("nothing")), ("to", literal(json!("/b")))]));
+    first.revert_inputs = Some(named_inputs(&[("from", from("nothing")), ("to", literal(json!("/b")))]));
     let second = task("second", &[("from", from("source")), ("to", literal(json!("/b")))], &[("made", "")]);
     let problems = validated(&flow(vec![first, second]), json!({"source": "/a"}), &[]);
     assert_eq!(problems.len(), 2, "{problems:?}");
@@ -319,4 +323,132 @@ fn names_are_safe_everywhere_and_never_look_like_ids() {
     for bad in ["", "-a", ".", "..", "a/b", "a b", "\u{e9}", uuid, &"x".repeat(65)] {
         assert!(refused(bad), "{bad}");
     }
+}
+
+/// A task that copies what is given, with these inputs besides.
+fn copying(name: &str, inputs: &[(&str, Input)]) -> Node {
+    let literals = [("from", literal(json!("/a"))), ("to", literal(json!("/b")))];
+    let named: Vec<_> =
+        literals.into_iter().filter(|(name, _)| !inputs.iter().any(|(other, _)| other == name)).collect();
+    Node::Task(task(name, &named.into_iter().chain(inputs.iter().cloned()).collect::<Vec<_>>(), &[]))
+}
+
+#[test]
+fn f06_a_circle_of_data_is_refused_naming_the_tasks_on_it() {
+    let providing = |name: &str, takes: &str, gives: &str| {
+        let Node::Task(mut task) = copying(name, &[("from", from(takes))]) else {
+            unreachable!("it is a task")
+        };
+        task.provides.insert(gives.to_owned(), String::new());
+        Node::Task(task)
+    };
+    let circle = flow_of(Pattern::Graph, [providing("a", "y", "x"), providing("b", "x", "y")]);
+    let told = "flow.tasks[0]: a -> b -> a goes in a circle, and none of them can begin: take one need or input away";
+    assert_eq!(validated(&circle, json!({}), &[]), [told]);
+    let linear = flow_of(Pattern::Linear, [providing("a", "y", "x"), providing("b", "x", "y")]);
+    assert!(validated(&linear, json!({}), &[])[0].ends_with("provides it later: move it before"));
+}
+
+#[test]
+fn f07_a_need_of_nothing_or_of_what_cannot_come_before_is_refused() {
+    let inner =
+        nested("inner", Pattern::Unordered, [copying("a", &[]), copying("b", &[]).needs(&["a", "inner"])]);
+    let checked =
+        flow_of(Pattern::Linear, [copying("c", &[]).needs(&["ghost", "last"]), inner, copying("last", &[])]);
+    assert_eq!(
+        validated(&checked, json!({}), &[]),
+        [
+            "flow.tasks[0].needs[0]: no task and no nested flow is called \"ghost\"",
+            "flow.tasks[0].needs[1]: \"last\" comes later in a linear flow; move it before, or make the flow a graph",
+            "flow.tasks[1].flow.tasks[1].needs[0]: \"a\" is beside it in the unordered flow \"inner\", whose members \
+             have no order; make that flow a graph",
+            "flow.tasks[1].flow.tasks[1].needs[1]: \"inner\" is the same, holds it or is in it: nothing can come after \
+             itself",
+        ]
+    );
+}
+
+#[test]
+fn f08_duplicate_names_are_found_anywhere_in_the_nesting() {
+    let inner =
+        nested("x", Pattern::Graph, [copying("a", &[]), nested("b", Pattern::Graph, [copying("x", &[])])]);
+    let problems = validated(&flow_of(Pattern::Linear, [copying("a", &[]), inner]), json!({}), &[]);
+    assert_eq!(
+        problems,
+        [
+            "flow.tasks[1].flow.tasks[0].name: \"a\" is the name of flow.tasks[0] already: rename one of them",
+            "flow.tasks[1].flow.tasks[1].flow.tasks[0].name: \"x\" is the name of flow.tasks[1] already: rename one of \
+             them",
+        ]
+    );
+}
+
+#[test]
+fn f09_what_a_task_cannot_see_is_no_provider_and_several_are_none() {
+    let provider = |name: &str| {
+        let Node::Task(mut task) = copying(name, &[]) else { unreachable!("it is a task") };
+        task.provides.insert("made".to_owned(), String::new());
+        Node::Task(task)
+    };
+    let reader = || copying("reader", &[("from", from("made")), ("to", Input::Optional("made".to_owned()))]);
+    let beside = validated(&flow_of(Pattern::Unordered, [provider("a"), reader()]), json!({}), &[]);
+    assert_eq!(beside.len(), 1, "an optional input may have none: {beside:?}");
+    assert!(beside[0].ends_with("task \"a\" provides it, but \"a\" is beside it in the unordered flow, whose members have no order; make that flow a graph"), "{beside:?}");
+    let several = flow_of(Pattern::Graph, [provider("a"), provider("b"), reader()]);
+    let told = validated(&several, json!({}), &[]);
+    assert!(
+        told.len() == 2 && told.iter().all(|told| told.contains("provided by a, b, and nothing says which")),
+        "{told:?}"
+    );
+    // An argument outranks them all, and so does what is seen nearer.
+    assert_eq!(validated(&several, json!({"made": "/m"}), &[]), Vec::<String>::new());
+    let nested_flow = output_of_a_nested_flow(provider("a"));
+    let told = validated(&nested_flow, json!({}), &[]);
+    assert!(
+        told.len() == 1 && told[0].ends_with("\"inner\" is a nested flow; name the task in it"),
+        "{told:?}"
+    );
+}
+
+fn output_of_a_nested_flow(provider: Node) -> Flow {
+    let output = Input::Output { task: "inner".to_owned(), pointer: String::new() };
+    let inner = nested("inner", Pattern::Linear, [provider]);
+    flow_of(Pattern::Graph, [inner, copying("reader", &[("from", output)])])
+}
+
+#[test]
+fn a_flow_that_is_too_deep_too_large_or_out_of_bounds_is_refused() {
+    let mut deep = nested("n0", Pattern::Linear, [copying("a", &[])]);
+    for level in 1..NESTING_MAX - 1 {
+        deep = nested(&format!("n{level}"), Pattern::Linear, [deep]);
+    }
+    assert_eq!(validated(&flow_of(Pattern::Linear, [deep.clone()]), json!({}), &[]), Vec::<String>::new());
+    let deeper = flow_of(Pattern::Linear, [nested("more", Pattern::Linear, [deep])]);
+    let told = validated(&deeper, json!({}), &[]);
+    assert!(
+        told.len() == 1 && told[0].ends_with("is nested too deep: flows nest 8 deep at most"),
+        "{told:?}"
+    );
+    let flows = (0..=NESTED_MAX).map(|n| nested(&format!("n{n}"), Pattern::Linear, []));
+    assert_eq!(validated(&flow_of(Pattern::Graph, flows), json!({}), &[]).len(), 1);
+    let many: Vec<_> = (0..=NEEDS_MAX).map(|n| format!("t{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let mut odd =
+        flow_of(Pattern::Graph, [copying("a", &[]).needs(&many), copying("b", &[]).priority(1_001)]);
+    odd.parallel_max = Some(0);
+    let told = validated(&odd, json!({}), &[]);
+    let paths: Vec<_> = told.iter().filter_map(|told| told.split(": ").next()).collect();
+    assert_eq!(paths, ["flow.parallel_max", "flow.tasks[0].needs", "flow.tasks[1].priority"]);
+}
+
+#[test]
+fn the_largest_flow_is_checked_whole() {
+    let tasks = (0..TASKS_MAX).map(|n| match n.checked_sub(1) {
+        Some(before) => copying(&format!("t{n}"), &[("from", from(&format!("t{before}")))]),
+        None => copying("t0", &[]),
+    });
+    let mut large = flow_of(Pattern::Graph, tasks);
+    assert_eq!(validated(&large, json!({}), &[]), Vec::<String>::new());
+    large.nodes.push(copying("one-more", &[]));
+    assert_eq!(validated(&large, json!({}), &[]), ["flow.tasks: are 10001 tasks: a flow has at most 10000"]);
 }

@@ -1,52 +1,103 @@
-//! The next step of a claimed job: which call to begin, or how it ends.
+//! The next steps of a claimed job: which calls to begin, or how it ends.
+//!
+//! As many calls are begun as there is room for. A failure, a request and a deadline begin no more: what runs is let
+//! finish, and what becomes of the job is decided when nothing runs any more.
 
 use chrono::{DateTime, Utc};
 
-use crate::call::Direction;
-use crate::decide::Decision;
+use crate::call::{Direction, Prior};
+use crate::decide::{Decision, Rejected};
 use crate::entry::Fact;
+use crate::frontier::{Frontier, Stand};
+use crate::id::HostId;
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::{CancelMode, Cause, Job, JobState, Request};
 use crate::record::task::prior_of;
 
-/// What the tasks of a job allow next.
-#[derive(Debug)]
-enum Step {
-    /// A call is under way: its outcome comes first.
-    Await,
-    Record(Fact),
+/// What the tasks of a job allow when none of them runs.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    Call,
     WaitUntil(DateTime<Utc>),
     /// All tasks are applied, or all that was applied is undone.
     Done,
-    /// A failed revert stops the unwinding.
+    /// What is left cannot go on: reverts that failed, and what lies before them.
     Stuck,
 }
 
 impl Decision<'_> {
-    /// Records what follows from where a claimed job stands, up to the next intent, wait or end.
+    /// Begins what can be begun: there is room for more, or a pause is over.
+    pub fn proceed(&mut self, host: HostId) -> Result<(), Rejected> {
+        self.check_holder(host)?;
+        self.advance();
+        Ok(())
+    }
+
+    /// Records what follows from where a claimed job stands, up to the next intents, wait or end.
     pub(super) fn advance(&mut self) {
         while self.job.status.state.is_claimed() {
-            let step = self.step();
-            if matches!(step, Step::Await) || self.obey_request(&step) || self.obey_deadline(&step) {
+            if self.may_begin() {
+                self.begin_calls();
+            }
+            if self.job.in_flight_count() > 0 {
                 return;
             }
-            match step {
-                Step::Await => return,
-                Step::Record(fact) => {
-                    let is_call = matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. });
-                    if let (true, Some(host)) = (is_call, self.stopping) {
-                        self.record(Fact::GivenUp { host });
-                        return;
-                    }
-                    self.record(fact);
-                    if is_call {
-                        return;
-                    }
-                }
-                Step::WaitUntil(until) => self.record(Fact::Waiting { until }),
-                Step::Done => self.done(),
-                Step::Stuck => self.end(JobState::Failed, self.job.status.cause.clone()),
+            let rest = self.rest();
+            if self.obey_request(&rest) || self.obey_failure() || self.obey_deadline(&rest) {
+                continue;
             }
+            match (rest, self.stopping) {
+                // Begun in the next turn, unless the host stops.
+                (Rest::Call, Some(host)) => self.record(Fact::GivenUp { host }),
+                (Rest::Call, None) => {}
+                (Rest::WaitUntil(until), _) => self.record(Fact::Waiting { until }),
+                (Rest::Done, _) => self.done(),
+                (Rest::Stuck, _) => self.stuck(),
+            }
+        }
+    }
+
+    /// Nothing speaks against another call.
+    fn may_begin(&self) -> bool {
+        self.job.status.request.is_none()
+            && (self.is_unwinding() || !self.is_late() && self.failure().is_none())
+    }
+
+    fn begin_calls(&mut self) {
+        while let Some(task) = self.job.frontier.next(self.now) {
+            let fact = match self.job.status.direction {
+                Direction::Apply => apply_intent(self.job, task),
+                Direction::Revert => revert_intent(self.job, task),
+            };
+            if matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. }) {
+                if self.stopping.is_some() || !self.has_room() {
+                    return;
+                }
+                self.room = self.room.saturating_sub(1);
+            }
+            self.record(fact);
+        }
+    }
+
+    /// A job that is claimed has room for one call, or it could never go on.
+    fn has_room(&self) -> bool {
+        let calls = self.job.in_flight_count();
+        let most = self.job.flow.parallel_max.map_or(usize::MAX, |most| most as usize);
+        calls == 0 || (self.room > 0 && calls < most)
+    }
+
+    fn rest(&self) -> Rest {
+        let frontier = &self.job.frontier;
+        if frontier.is_done() {
+            return Rest::Done;
+        }
+        if frontier.next(self.now).is_some() {
+            return Rest::Call;
+        }
+        match (frontier.wake(), self.job.status.deadline) {
+            (Some(wake), Some(deadline)) if !self.is_unwinding() => Rest::WaitUntil(wake.min(deadline)),
+            (Some(wake), _) => Rest::WaitUntil(wake),
+            (None, _) => Rest::Stuck,
         }
     }
 
@@ -71,13 +122,6 @@ impl Decision<'_> {
         }
     }
 
-    fn step(&self) -> Step {
-        match self.job.status.direction {
-            Direction::Apply => apply_step(self.job, self.now),
-            Direction::Revert => revert_step(self.job, self.now),
-        }
-    }
-
     fn done(&mut self) {
         match self.job.status.direction {
             Direction::Apply => self.end(JobState::Succeeded, None),
@@ -85,25 +129,36 @@ impl Decision<'_> {
         }
     }
 
-    /// What was asked while the last call ran. True where it ends the turn.
-    fn obey_request(&mut self, step: &Step) -> bool {
+    fn stuck(&mut self) {
+        match self.job.status.direction {
+            // Only a flow that was never validated has tasks that no order reaches.
+            Direction::Apply => self.unwind(Cause::Invalid {
+                message: "no task that is left can ever begin: what they need goes in a circle".to_owned(),
+            }),
+            Direction::Revert => self.end(JobState::Failed, self.job.status.cause.clone()),
+        }
+    }
+
+    /// What was asked while the last calls ran. True where something came of it.
+    fn obey_request(&mut self, rest: &Rest) -> bool {
         match self.job.status.request.clone() {
             None => false,
-            // The last task has finished: there is nothing left to suspend.
-            Some(Request::Suspend) if matches!(step, Step::Done | Step::Stuck) => false,
+            // The last task has finished: there is nothing left to suspend. A failure comes first.
+            Some(Request::Suspend) if matches!(rest, Rest::Done | Rest::Stuck) => false,
+            Some(Request::Suspend) if !self.is_unwinding() && self.failure().is_some() => false,
             Some(Request::Suspend) => {
                 self.record(Fact::Suspended);
                 true
             }
             // Nothing is left to leave, and no call will be made any more.
-            Some(Request::Cancel { .. })
-                if self.job.status.direction == Direction::Revert && residue(self.job).is_empty() =>
-            {
-                false
+            Some(Request::Cancel { .. }) if self.is_unwinding() && residue(self.job).is_empty() => {
+                // What rejected and did nothing is said to be undone, without a call.
+                self.begin_calls();
+                *rest != Rest::Done
             }
             // Likewise, and what succeeded is what its canceller asked to leave.
             Some(Request::Cancel { mode: CancelMode::Leave, .. })
-                if matches!(step, Step::Done) && self.job.status.direction == Direction::Apply =>
+                if *rest == Rest::Done && !self.is_unwinding() =>
             {
                 false
             }
@@ -113,118 +168,114 @@ impl Decision<'_> {
             }
             Some(Request::Cancel { mode: CancelMode::Revert, reason }) => {
                 self.unwind(Cause::Cancelled { reason });
-                self.advance();
                 true
             }
         }
     }
 
-    fn obey_deadline(&mut self, step: &Step) -> bool {
-        let is_late = self.job.status.deadline.is_some_and(|deadline| deadline <= self.now);
-        if !is_late || self.job.status.direction == Direction::Revert || matches!(step, Step::Done) {
+    fn obey_failure(&mut self) -> bool {
+        let Some(cause) = self.failure().filter(|_| !self.is_unwinding()) else { return false };
+        self.unwind(cause);
+        true
+    }
+
+    fn obey_deadline(&mut self, rest: &Rest) -> bool {
+        if !self.is_late() || self.is_unwinding() || *rest == Rest::Done {
             return false;
         }
         self.unwind(Cause::Timeout);
-        self.advance();
         true
     }
+
+    fn is_unwinding(&self) -> bool {
+        self.job.status.direction == Direction::Revert
+    }
+
+    fn is_late(&self) -> bool {
+        self.job.is_late(self.now)
+    }
+
+    /// Why the job fails: the first of the tasks that failed in this run.
+    fn failure(&self) -> Option<Cause> {
+        let failed = self.job.frontier.failed().filter_map(|task| self.job.current(self.job.plan.name(task)));
+        let first = failed.min_by_key(|instance| instance.apply_ended)?;
+        let ended = first.apply_ended.unwrap_or(self.now);
+        let is_late = self.job.status.deadline.is_some_and(|deadline| deadline <= ended);
+        Some(match &first.fault {
+            Some(fault) if !is_late => Cause::Task { task: first.name.clone(), fault: fault.clone() },
+            _ => Cause::Timeout,
+        })
+    }
 }
 
-fn apply_step(job: &Job, now: DateTime<Utc>) -> Step {
-    for task in &job.flow.tasks {
-        let Some(instance) = job.current(&task.name) else {
-            let name = InstanceName { task: task.name.clone(), iteration: Vec::new() };
-            return Step::Record(Fact::TaskApplying {
-                task: name,
-                attempt: 1,
-                prior: crate::call::Prior::None,
-            });
-        };
-        match instance.state {
-            TaskState::Applied => {}
-            TaskState::Applying | TaskState::Reverting => return Step::Await,
-            TaskState::Backoff => match instance.next_try {
-                Some(next_try) if next_try > now => {
-                    return Step::WaitUntil(job.status.deadline.map_or(next_try, |d| d.min(next_try)));
-                }
-                _ => return Step::Record(apply_intent(instance)),
-            },
-            TaskState::Pending | TaskState::InDoubt | TaskState::ApplyFailed => {
-                return Step::Record(apply_intent(instance));
-            }
-            // An operator's retry after a revert: what was undone is done anew, under a new key.
-            TaskState::Reverted
-            | TaskState::RevertFailed
-            | TaskState::Accepted
-            | TaskState::SkippedRevert => {
-                return Step::Record(Fact::TaskApplying {
-                    task: instance.name.next(),
-                    attempt: 1,
-                    prior: crate::call::Prior::None,
-                });
+impl Job {
+    /// How many calls more it would begin now, had its host room for all of them.
+    pub fn wanted_calls(&self, now: DateTime<Utc>) -> usize {
+        if !self.may_begin(now) {
+            return 0;
+        }
+        let most = self.flow.parallel_max.map_or(usize::MAX, |most| most as usize);
+        self.frontier.callable_count(now).min(most.saturating_sub(self.in_flight_count()))
+    }
+
+    /// Nothing speaks against another call.
+    fn may_begin(&self, now: DateTime<Utc>) -> bool {
+        let is_failing = || self.is_late(now) || self.frontier.failed().next().is_some();
+        self.status.request.is_none() && (self.status.direction == Direction::Revert || !is_failing())
+    }
+
+    fn is_late(&self, now: DateTime<Utc>) -> bool {
+        self.status.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+fn apply_intent(job: &Job, task: u32) -> Fact {
+    let name = job.plan.name(task);
+    let Some(instance) = job.current(name) else {
+        let task = InstanceName { task: name.to_owned(), iteration: Vec::new() };
+        return Fact::TaskApplying { task, attempt: 1, prior: Prior::None };
+    };
+    match instance.state {
+        TaskState::Pending | TaskState::Backoff | TaskState::InDoubt | TaskState::ApplyFailed => {
+            Fact::TaskApplying {
+                task: instance.name.clone(),
+                attempt: instance.attempt + 1,
+                prior: prior_of(instance, Direction::Apply),
             }
         }
-    }
-    Step::Done
-}
-
-fn apply_intent(instance: &TaskInstance) -> Fact {
-    Fact::TaskApplying {
-        task: instance.name.clone(),
-        attempt: instance.attempt + 1,
-        prior: prior_of(instance, Direction::Apply),
-    }
-}
-
-fn revert_step(job: &Job, now: DateTime<Utc>) -> Step {
-    for instance in unwinding_order(job) {
-        match instance.state {
-            TaskState::Pending | TaskState::Reverted | TaskState::Accepted | TaskState::SkippedRevert => {}
-            TaskState::Applying => return Step::Await,
-            TaskState::ApplyFailed if instance.is_lone_reject() => {
-                let task = instance.name.clone();
-                return Step::Record(Fact::TaskReverted { task, attempt: 0, output: None });
-            }
-            TaskState::Applied | TaskState::ApplyFailed | TaskState::Backoff | TaskState::InDoubt => {
-                return Step::Record(revert_intent(instance));
-            }
-            TaskState::Reverting => match instance.next_try {
-                None => return Step::Await,
-                Some(next_try) if next_try > now => return Step::WaitUntil(next_try),
-                Some(_) => return Step::Record(revert_intent(instance)),
-            },
-            // An operator opened another run to try it again.
-            TaskState::RevertFailed if (instance.run as usize) < job.status.runs.len() => {
-                return Step::Record(revert_intent(instance));
-            }
-            TaskState::RevertFailed => return Step::Stuck,
+        // An operator's retry after a revert: what was undone is done anew, under a new key.
+        TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
+            Fact::TaskApplying { task: instance.name.next(), attempt: 1, prior: Prior::None }
+        }
+        state @ (TaskState::Applying | TaskState::Applied | TaskState::Reverting) => {
+            unreachable!("{name} is {} and not open: the frontier is wrong", state.word())
         }
     }
-    Step::Done
 }
 
-pub(super) fn revert_intent(instance: &TaskInstance) -> Fact {
-    Fact::TaskReverting {
-        task: instance.name.clone(),
-        attempt: instance.revert_attempt + 1,
-        prior: prior_of(instance, Direction::Revert),
+fn revert_intent(job: &Job, task: u32) -> Fact {
+    let instance = job.undoable(job.plan.name(task));
+    let instance = instance.expect("a task that is open on the way back has an instance to undo");
+    let task = instance.name.clone();
+    if instance.is_lone_reject() {
+        return Fact::TaskReverted { task, attempt: 0, output: None };
     }
+    let prior = prior_of(instance, Direction::Revert);
+    Fact::TaskReverting { task, attempt: instance.revert_attempt + 1, prior }
 }
 
-/// Every touched instance, the last task first, and of one task the last iteration first.
+/// Every touched instance in the order in which they are undone one by one: of one task the last iteration first.
 pub fn unwinding_order(job: &Job) -> impl Iterator<Item = &TaskInstance> {
-    job.flow.tasks.iter().rev().flat_map(|task| {
-        let first = InstanceName { task: task.name.clone(), iteration: Vec::new() };
-        let of_task = job.instances.range(first..).take_while(|(name, _)| name.task == task.name);
-        of_task.map(|(_, instance)| instance).collect::<Vec<_>>().into_iter().rev()
-    })
+    let mut frontier = Frontier::of(&job.plan, Direction::Revert, |_| Stand::Open);
+    let mut tasks = Vec::new();
+    while let Some(task) = frontier.next(DateTime::<Utc>::MIN_UTC) {
+        tasks.push(job.plan.name(task));
+        frontier.settle(&job.plan, task, Stand::Done);
+    }
+    tasks.into_iter().flat_map(|task| job.instances_of(task).collect::<Vec<_>>().into_iter().rev())
 }
 
 fn residue(job: &Job) -> Vec<InstanceName> {
-    let in_order = job
-        .flow
-        .tasks
-        .iter()
-        .flat_map(|task| job.instances.values().filter(|instance| instance.name.task == task.name));
+    let in_order = job.flow.tasks().flat_map(|task| job.instances_of(&task.name));
     in_order.filter(|instance| instance.has_effects()).map(|instance| instance.name.clone()).collect()
 }

@@ -20,7 +20,7 @@ impl Decision<'_> {
         }
     }
 
-    /// Takes a ready job and begins its next call, in one decision.
+    /// Takes a ready job and begins its next calls, in one decision.
     pub fn claim(&mut self, host: HostId) -> Result<(), Rejected> {
         if let Some(claim) = self.job.status.claim {
             return Err(Rejected::Claimed { job: self.job.id(), host: claim.host });
@@ -63,7 +63,7 @@ impl Decision<'_> {
         Ok(())
     }
 
-    /// The host stops, or has nothing to do but wait. A call that it cut short is in doubt.
+    /// The host stops, or has nothing to do but wait. Calls that it cut short are in doubt.
     pub fn give_up(&mut self, host: HostId) -> Result<(), Rejected> {
         self.check_holder(host)?;
         self.doubt();
@@ -84,7 +84,7 @@ impl Decision<'_> {
         }
     }
 
-    fn check_holder(&self, host: HostId) -> Result<(), Rejected> {
+    pub(super) fn check_holder(&self, host: HostId) -> Result<(), Rejected> {
         match self.job.status.claim {
             Some(claim) if claim.host == host => Ok(()),
             Some(_) | None => Err(Rejected::NotClaimed { job: self.job.id(), host }),
@@ -92,14 +92,17 @@ impl Decision<'_> {
     }
 
     fn doubt(&mut self) -> bool {
-        let Some(instance) = self.job.in_flight() else { return false };
-        let task = instance.name.clone();
-        let fact = match instance.state {
-            TaskState::Applying => Fact::TaskInDoubt { task, attempt: instance.attempt },
-            _ => Fact::TaskRevertInterrupted { task, attempt: instance.revert_attempt },
-        };
-        self.record(fact);
-        true
+        let facts = self.job.in_flight().map(|instance| {
+            let task = instance.name.clone();
+            match instance.state {
+                TaskState::Applying => Fact::TaskInDoubt { task, attempt: instance.attempt },
+                _ => Fact::TaskRevertInterrupted { task, attempt: instance.revert_attempt },
+            }
+        });
+        let facts: Vec<_> = facts.collect();
+        let is_any = !facts.is_empty();
+        facts.into_iter().for_each(|fact| self.record(fact));
+        is_any
     }
 
     /// Its window closed before it could start.

@@ -8,7 +8,6 @@ use crate::entry::{Fact, Line};
 use crate::fault::{Fault, HOST_OUTPUT};
 use crate::flow::RetryPolicy;
 use crate::instance::{Failed, InstanceName, TaskInstance, TaskState};
-use crate::job::{Cause, Request};
 use crate::payload::Payload;
 
 /// A plugin may not postpone its next attempt further than this: a day, after which a person should look.
@@ -33,22 +32,27 @@ pub struct StaleCall {
 impl Decision<'_> {
     /// Records the outcome and, in the same decision, what follows from it.
     pub fn finish(&mut self, call: &CallName, outcome: Outcome) -> Result<(), StaleCall> {
-        let instance = self.under_way(call)?;
-        let name = instance.name.clone();
-        match call.direction {
-            Direction::Apply => {
-                let policy = self.job.task(&name.task).map(|t| t.retry.clone());
-                let fact = applied(instance, &policy.unwrap_or_default(), outcome, self.now);
-                self.record(fact);
-                self.turn_round(&name);
-            }
-            Direction::Revert => {
-                let policy = self.job.task(&name.task).map(|t| t.retry.clone());
-                let fact = reverted(instance, &policy.unwrap_or_default(), outcome, self.now);
-                self.record(fact);
-            }
-        }
+        self.record_outcome(call, outcome)?;
         self.advance();
+        Ok(())
+    }
+
+    /// Records the outcomes of calls that ended together, then what follows from all of them. Where one of them is
+    /// stale, so are the others: they had the same claim.
+    pub fn finish_all(&mut self, ended: &[(CallName, Outcome)]) -> Result<(), StaleCall> {
+        ended.iter().try_for_each(|(call, outcome)| self.record_outcome(call, outcome.clone()))?;
+        self.advance();
+        Ok(())
+    }
+
+    fn record_outcome(&mut self, call: &CallName, outcome: Outcome) -> Result<(), StaleCall> {
+        let instance = self.under_way(call)?;
+        let policy = self.job.task(&call.task.task).map(|task| task.retry.clone()).unwrap_or_default();
+        let fact = match call.direction {
+            Direction::Apply => applied(instance, &policy, outcome, self.now),
+            Direction::Revert => reverted(instance, &policy, outcome, self.now),
+        };
+        self.record(fact);
         Ok(())
     }
 
@@ -91,21 +95,6 @@ impl Decision<'_> {
             }
         };
         if is_it && self.job.status.state.is_claimed() { Ok(instance) } else { Err(stale()) }
-    }
-
-    fn turn_round(&mut self, name: &InstanceName) {
-        let Some(instance) = self.job.instances.get(name) else { return };
-        // A cancel that was asked for while the call ran says what becomes of the job.
-        let is_cancelled = matches!(self.job.status.request, Some(Request::Cancel { .. }));
-        if instance.state != TaskState::ApplyFailed || is_cancelled {
-            return;
-        }
-        let is_late = self.job.status.deadline.is_some_and(|deadline| deadline <= self.now);
-        let cause = match &instance.fault {
-            Some(fault) if !is_late => Cause::Task { task: name.clone(), fault: fault.clone() },
-            _ => Cause::Timeout,
-        };
-        self.unwind(cause);
     }
 }
 

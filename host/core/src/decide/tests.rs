@@ -5,10 +5,16 @@ mod claim;
 mod control;
 mod crash;
 mod failure;
+mod model;
 mod place;
+pub(crate) mod shape;
 
+mod graph;
+mod interpreter;
+mod large;
 mod law;
 mod order;
+mod parallel;
 mod random;
 mod retry;
 mod table;

@@ -70,6 +70,8 @@ fn spec() -> OperationSpec {
         inputs: Inputs::Arguments,
         revert_inputs: None,
         provides: BTreeMap::new(),
+        needs: Vec::new(),
+        priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
     };
@@ -78,7 +80,7 @@ fn spec() -> OperationSpec {
         owner: "ann".to_owned(),
         principal: "ann".to_owned(),
         trigger: TRIGGER,
-        flow: Flow { tasks: vec![task], defaults: BTreeMap::new() },
+        flow: Flow::linear([task]),
         arguments: Map::from_iter([("path".to_owned(), json!("/a"))]),
         grants: Grants::default(),
         labels: BTreeMap::new(),

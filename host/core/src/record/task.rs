@@ -29,6 +29,9 @@ impl Job {
                 self.instances.insert(name.clone(), instance);
             }
         }
+        if state_after(fact).is_some() {
+            self.settle(&name.task);
+        }
         if has_outcome(fact) {
             self.status.claims_lost = 0;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use windlass_core::arguments::{Schemas, validate_flow};
-use windlass_core::flow::{Flow, PluginPin, Task};
+use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::Digest;
 use windlass_core::job::Job;
 use windlass_core::problem::Problems;
@@ -50,34 +50,43 @@ impl Engine {
         kept: Option<&Flow>,
     ) -> Result<Pinned, EngineError> {
         let mut problems = Problems::default();
-        let mut pinned = Pinned {
-            flow: Flow { tasks: Vec::with_capacity(flow.tasks.len()), defaults: flow.defaults },
-            plugins: HashMap::new(),
-            schemas: HashMap::new(),
-        };
-        for (index, task) in flow.tasks.into_iter().enumerate() {
-            let pin = match self.pin(&task.plugin, principal, kept).await {
-                Ok(pin) => pin,
-                Err(error @ (EngineError::Storage(_) | EngineError::Denied(_))) => return Err(error),
-                Err(error) => {
-                    problems.add(format!("flow.tasks[{index}].plugin"), error.to_string());
-                    continue;
+        let (mut plugins, mut schemas) = (HashMap::new(), HashMap::new());
+        // A large flow names few plugins, many times.
+        let mut pins: HashMap<String, Result<PluginPin, String>> = HashMap::new();
+        for (path, task) in flow.placed_tasks() {
+            if !pins.contains_key(&task.plugin) {
+                let pin = match self.pin(&task.plugin, principal, kept).await {
+                    Ok(pin) => Ok(pin),
+                    Err(error @ (EngineError::Storage(_) | EngineError::Denied(_))) => return Err(error),
+                    Err(error) => Err(error.to_string()),
+                };
+                if let Ok(pin) = &pin
+                    && let Some(plugin) = self.plugin(pin.digest).await?
+                {
+                    plugins.insert(pin.digest, plugin.generation);
+                    schemas.insert(pin.digest, self.schemas(&plugin)?);
                 }
-            };
-            if let Some(plugin) = self.plugin(pin.digest).await? {
-                pinned.plugins.insert(pin.digest, plugin.generation);
-                pinned.schemas.insert(pin.digest, self.schemas(&plugin)?);
+                pins.insert(task.plugin.clone(), pin);
             }
-            pinned.flow.tasks.push(with_pin(task, pin));
+            if let Err(reason) = &pins[&task.plugin] {
+                problems.add(format!("{path}.plugin"), reason.clone());
+            }
         }
-        Ok(problems.or(pinned)?)
+        problems.or(())?;
+        let flow = flow.map(|name| {
+            let pin = pins[&name].clone();
+            pin.expect("a plugin that is not pinned is a problem, and there is none")
+        });
+        Ok(Pinned { flow, plugins, schemas })
     }
 
     /// Whether a stored job can run as it is. The outer error: the store could not be asked.
     pub async fn check_runnable(&self, job: &Job) -> Result<Result<(), Problems>, EngineError> {
         let mut schemas = HashMap::new();
-        for task in &job.flow.tasks {
-            if let Some(plugin) = self.plugin(task.plugin.digest).await? {
+        for task in job.flow.tasks() {
+            if !schemas.contains_key(&task.plugin.digest)
+                && let Some(plugin) = self.plugin(task.plugin.digest).await?
+            {
                 schemas.insert(plugin.digest, self.schemas(&plugin)?);
             }
         }
@@ -89,19 +98,5 @@ impl Engine {
 
 /// A stored flow as a client would write it: every plugin by its digest.
 pub fn unpinned(flow: &Flow) -> Flow<String> {
-    let tasks = flow.tasks.iter().map(|task| with_pin(task.clone(), task.plugin.digest.to_string()));
-    Flow { tasks: tasks.collect(), defaults: flow.defaults.clone() }
-}
-
-fn with_pin<P, Q>(task: Task<P>, plugin: Q) -> Task<Q> {
-    Task {
-        name: task.name,
-        plugin,
-        action: task.action,
-        inputs: task.inputs,
-        revert_inputs: task.revert_inputs,
-        provides: task.provides,
-        timeout_ms: task.timeout_ms,
-        retry: task.retry,
-    }
+    flow.clone().map(|pin| pin.digest.to_string())
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinError;
 use tokio::time::Instant;
@@ -13,9 +12,10 @@ use windlass_core::call::{Call, Outcome};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
 use windlass_core::id::JobId;
-use windlass_core::job::{Claim, Job, Request};
+use windlass_core::job::{Claim, Request};
 
 use super::Runner;
+use super::desk::Desk;
 use super::journal::{FLUSH_PERIOD, RunningJournal};
 use crate::engine::news::Bulletin;
 
@@ -25,19 +25,11 @@ const LOOK_FLUSHES: u32 = 3;
 impl Runner {
     /// Runs the guest. None where the host stops before it has finished, or the claim is lost: then the guest has
     /// ended as well.
-    pub(super) async fn make_call(
-        &self,
-        shared: &Arc<Mutex<Job>>,
-        name: &CallName,
-        call: Call,
-        epoch: u64,
-    ) -> Option<Outcome> {
-        let (id, begun) = {
-            let job = shared.lock().await;
-            (job.id(), job.status.sequence)
-        };
+    pub(super) async fn make_call(&self, desk: &Arc<Desk>, name: &CallName, call: Call) -> Option<Outcome> {
+        let (id, epoch) = (desk.id(), desk.epoch);
+        let begun = desk.read(|job| job.status.sequence).await;
         let mut bulletins = self.engine.news.subscribe(id);
-        let journal = Arc::new(RunningJournal::new(self.engine.clone(), shared.clone(), name.clone(), epoch));
+        let journal = Arc::new(RunningJournal::new(self.engine.clone(), desk.clone(), name.clone()));
         let (registry, for_guest) = (self.registry.clone(), journal.clone());
         let guest = self.guests.spawn(async move { registry.call(call, for_guest).await });
         let mut guest = AbortOnDropHandle::new(guest);
@@ -53,6 +45,7 @@ impl Runner {
                     return (!is_cut).then(|| outcome(ended));
                 }
                 () = self.aborting.cancelled() => true,
+                () = desk.lost.cancelled() => true,
                 _ = flush.tick() => {
                     journal.flush().await;
                     flushes = flushes.wrapping_add(1);

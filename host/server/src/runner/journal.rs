@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 use windlass_core::call::Direction;
 use windlass_core::decide::Decision;
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Line;
-use windlass_core::job::Job;
 use windlass_core::payload::Payload;
 
+use super::desk::Desk;
 use crate::engine::Engine;
 use crate::executors::{Journal, Print, Stop};
 use crate::store::{Change, CommitError, Unit};
@@ -31,9 +30,6 @@ const UNDO_BYTES_MAX: usize = 1 << 20;
 const NOTES_MAX: usize = 1_000;
 /// Bytes of the notes of one call: attempts are bounded, so this bounds what a plugin can put into the store.
 const NOTES_BYTES_MAX: usize = 16 << 20;
-/// A decision is taken again when an operator changed the job meanwhile; more often than this is no coincidence.
-const TRIES_MAX: usize = 32;
-
 const NONE: u8 = 0;
 const CANCELLED: u8 = 1;
 const LOST: u8 = 2;
@@ -41,9 +37,8 @@ const LOST: u8 = 2;
 /// See the module.
 pub struct RunningJournal {
     engine: Arc<Engine>,
-    job: Arc<Mutex<Job>>,
+    desk: Arc<Desk>,
     call: CallName,
-    epoch: u64,
     stop: AtomicU8,
     noise: SyncMutex<Noise>,
     /// Bytes of the notes written by this call, by name.
@@ -58,9 +53,9 @@ struct Noise {
 }
 
 impl RunningJournal {
-    pub fn new(engine: Arc<Engine>, job: Arc<Mutex<Job>>, call: CallName, epoch: u64) -> Self {
+    pub fn new(engine: Arc<Engine>, desk: Arc<Desk>, call: CallName) -> Self {
         let (stop, noise, noted) = (AtomicU8::new(NONE), SyncMutex::default(), SyncMutex::default());
-        Self { engine, job, call, epoch, stop, noise, noted }
+        Self { engine, desk, call, stop, noise, noted }
     }
 
     /// The job is being cancelled: the guest is told at its next call of the journal.
@@ -92,33 +87,13 @@ impl RunningJournal {
         }
     }
 
-    /// Decides on a copy: the call's deadline may drop this in the middle of a commit, and the job in memory must
-    /// never be ahead of the stored one.
     async fn record(&self, decide: impl Fn(&mut Decision<'_>) -> bool) -> Result<(), Stop> {
-        let mut job = self.job.lock().await;
-        for _ in 0..TRIES_MAX {
-            let mut next = job.clone();
-            let mut decision = Decision::new(&mut next, self.engine.now(), self.engine.host_actor());
-            if !decide(&mut decision) {
-                return Err(self.lost());
+        let recorded = self.desk.try_record(decide).await;
+        recorded.inspect_err(|stop| {
+            if *stop == Stop::ClaimLost {
+                self.lost();
             }
-            let entries = decision.into_entries();
-            let change = Change::recorded(&next, entries, Some(self.epoch));
-            match self.engine.commit(Unit::of(vec![change])).await {
-                Ok(()) => {
-                    *job = next;
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => match self.engine.store.job(job.id()).await {
-                    Ok(Some(stored)) => *job = stored,
-                    Ok(None) => return Err(self.lost()),
-                    Err(_) => return Err(Stop::StoreDown),
-                },
-                Err(CommitError::Fenced { .. } | CommitError::Taken { .. }) => return Err(self.lost()),
-                Err(CommitError::Storage(_)) => return Err(Stop::StoreDown),
-            }
-        }
-        Err(Stop::StoreDown)
+        })
     }
 
     /// Whether one more note keeps the call within its bounds.
@@ -152,13 +127,13 @@ impl Journal for RunningJournal {
         if let Some(Stop::ClaimLost) = self.stop() {
             return Err(Stop::ClaimLost);
         }
-        {
-            let job = self.job.lock().await;
-            let Some(instance) = job.instances.get(&self.call.task) else { return Err(self.lost()) };
-            let bytes: usize = instance.undo.iter().map(|undo| undo.bytes.len()).sum();
-            if instance.undo.len() >= UNDO_RECORDS_MAX || bytes + undo.bytes.len() > UNDO_BYTES_MAX {
-                return Err(Stop::TooLarge);
-            }
+        let kept = self.desk.read(|job| {
+            let instance = job.instances.get(&self.call.task)?;
+            Some((instance.undo.len(), instance.undo.iter().map(|undo| undo.bytes.len()).sum::<usize>()))
+        });
+        let Some((count, bytes)) = kept.await else { return Err(self.lost()) };
+        if count >= UNDO_RECORDS_MAX || bytes + undo.bytes.len() > UNDO_BYTES_MAX {
+            return Err(Stop::TooLarge);
         }
         self.record(|decision| decision.record_undo(&self.call, undo.clone()).is_ok()).await
     }
@@ -167,9 +142,9 @@ impl Journal for RunningJournal {
         if !self.may_note(&name, value.len()) {
             return Err(Stop::TooLarge);
         }
-        let job = self.job.lock().await.id();
-        let (task, epoch) = (self.call.task.clone(), self.epoch);
-        let note = Change::Note { job, epoch: Some(epoch), task, name, value };
+        let (job, epoch) = (self.desk.id(), Some(self.desk.epoch));
+        let task = self.call.task.clone();
+        let note = Change::Note { job, epoch, task, name, value };
         match self.engine.commit(Unit::of(vec![note])).await {
             Ok(()) => Ok(()),
             Err(CommitError::Storage(_)) => Err(Stop::StoreDown),
@@ -178,13 +153,11 @@ impl Journal for RunningJournal {
     }
 
     async fn recall(&self, name: String) -> Result<Option<Vec<u8>>, Stop> {
-        let job = self.job.lock().await.id();
-        self.engine.store.note(job, &self.call.task, &name).await.map_err(|_| Stop::StoreDown)
+        self.engine.store.note(self.desk.id(), &self.call.task, &name).await.map_err(|_| Stop::StoreDown)
     }
 
     async fn progress(&self, fraction: f32, message: String) -> Result<(), Stop> {
-        let job = self.job.lock().await.id();
-        self.engine.news.progress(job, &self.call.task, fraction, &message);
+        self.engine.news.progress(self.desk.id(), &self.call.task, fraction, &message);
         self.noise().progress = Some((fraction, message));
         self.stop().map_or(Ok(()), Err)
     }

@@ -1,43 +1,51 @@
 //! What a call is given: input, evidence, key, deadline, grants.
 
-use super::{Call, Direction, Fault, Job, Outcome, Payload, Runner, TaskInstance};
+use std::time::Duration;
+
+use windlass_core::call::{Call, Direction, Outcome};
+use windlass_core::decide::outcome::CallName;
+use windlass_core::fault::Fault;
+use windlass_core::job::Job;
+use windlass_core::payload::Payload;
+
+use super::Runner;
+use super::desk::Desk;
 
 impl Runner {
     /// The call, or the outcome of an attempt that could not be made: it did nothing.
-    pub(super) async fn prepare(
-        &self,
-        job: &Job,
-        instance: &TaskInstance,
-        direction: Direction,
-    ) -> Result<Call, Outcome> {
-        let Some(task) = job.task(&instance.name.task) else {
-            return Err(reject("input.invalid", format!("the flow has no task {}", instance.name.task)));
+    pub(super) async fn prepare(&self, desk: &Desk, name: &CallName) -> Result<Call, Outcome> {
+        let (call, input) = desk.read(|job| self.draft(job, name)).await?;
+        if call.direction == Direction::Apply {
+            self.registry.check_input(call.plugin, &call.action, &input).await?;
+        }
+        Ok(Call { input: Payload::json(&input), ..call })
+    }
+
+    /// The call without its input, and that.
+    fn draft(&self, job: &Job, name: &CallName) -> Result<(Call, serde_json::Value), Outcome> {
+        let (task, instance) = (job.task(&name.task.task), job.instances.get(&name.task));
+        let (Some(task), Some(instance)) = (task, instance) else {
+            return Err(reject("input.invalid", format!("the flow has no task {}", name.task.task)));
         };
+        let direction = name.direction;
         let input =
             job.input(task, direction).map_err(|problems| reject("input.invalid", problems.to_string()))?;
-        if direction == Direction::Apply {
-            self.registry.check_input(instance.plugin, &task.action, &input).await?;
-        }
         let default_timeout = self.engine.limits.call_timeout;
-        let timeout = task.timeout_ms.map_or(default_timeout, std::time::Duration::from_millis);
+        let timeout = task.timeout_ms.map_or(default_timeout, Duration::from_millis);
         let left = job.status.deadline.map(|deadline| deadline - self.engine.now());
-        let left = left.map(|left| left.to_std().unwrap_or(std::time::Duration::from_millis(1)));
+        let left = left.map(|left| left.to_std().unwrap_or(Duration::from_millis(1)));
         let timeout = match (direction, left) {
             (Direction::Apply, Some(left)) => timeout.min(left),
             _ => timeout,
         };
-        let attempt = match direction {
-            Direction::Apply => instance.attempt,
-            Direction::Revert => instance.revert_attempt,
-        };
-        Ok(Call {
+        let call = Call {
             plugin: instance.plugin,
             direction,
             job: job.id().to_string(),
             task: instance.name.task.clone(),
             iteration: instance.name.iteration.clone(),
             action: task.action.clone(),
-            attempt,
+            attempt: name.attempt,
             scope_attempt: 1,
             prior: instance.prior,
             idempotency_key: instance.name.key(job.id(), direction),
@@ -45,11 +53,12 @@ impl Runner {
             fired_for: job.expected_start(),
             timeout,
             attributes: job.spec.labels.clone().into_iter().collect(),
-            input: Payload::json(&input),
+            input: Payload::json(&serde_json::Value::Null),
             evidence: (direction == Direction::Revert).then(|| instance.evidence()),
             failures: job.failures(),
             grants: job.spec.grants.clone(),
-        })
+        };
+        Ok((call, input))
     }
 }
 

@@ -10,13 +10,14 @@ use serde_json::{Map, json};
 use uuid::Uuid;
 
 use super::law::Witness;
+use super::shape::task;
 use crate::call::{Direction, Evidence, Grants, Outcome, Prior};
 use crate::decide::create::{Timing, create};
 use crate::decide::outcome::{CallName, StaleCall};
 use crate::decide::{Decision, Rejected};
 use crate::entry::{Actor, Entry, Fact};
 use crate::fault::Fault;
-use crate::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
+use crate::flow::{Flow, RetryPolicy, Task};
 use crate::id::{Digest, HostId, JobId, OperationId, TriggerId};
 use crate::instance::{InstanceName, TaskInstance};
 use crate::job::{Job, JobSpec, JobState, Origin};
@@ -35,18 +36,7 @@ pub fn seconds(count: i64) -> TimeDelta {
 }
 
 pub fn flow(tasks: &[&str], retry: &RetryPolicy) -> Flow {
-    let pin = PluginPin { digest: Digest::of(b"plugin"), name: "fixture".into(), version: "1.0.0".into() };
-    let task = |name: &&str| Task {
-        name: (*name).to_owned(),
-        plugin: pin.clone(),
-        action: "act".to_owned(),
-        inputs: Inputs::Arguments,
-        revert_inputs: None,
-        provides: BTreeMap::new(),
-        timeout_ms: None,
-        retry: retry.clone(),
-    };
-    Flow { tasks: tasks.iter().map(task).collect(), defaults: BTreeMap::new() }
+    Flow::linear(tasks.iter().map(|name| Task { retry: retry.clone(), ..task(name) }))
 }
 
 pub fn spec() -> JobSpec {
@@ -120,6 +110,8 @@ pub struct Bench {
     pub entries: Vec<Entry>,
     pub now: DateTime<Utc>,
     pub made: Vec<Made>,
+    /// Calls that each decision may begin.
+    pub room: usize,
     scripts: BTreeMap<(String, Direction), VecDeque<Outcome>>,
     witness: Witness,
 }
@@ -139,7 +131,7 @@ impl Bench {
         let (job, entries) = create(spec, flow, timing, Actor::Principal("local".to_owned()));
         let mut witness = Witness::new(&job);
         witness.see(&job, &entries);
-        Self { job, entries, now, made: Vec::new(), scripts: BTreeMap::new(), witness }
+        Self { job, entries, now, made: Vec::new(), room: usize::MAX, scripts: BTreeMap::new(), witness }
     }
 
     /// What the next calls of a task answer; when the script ends, they succeed.
@@ -149,7 +141,7 @@ impl Bench {
     }
 
     pub fn decide<T>(&mut self, decide: impl FnOnce(&mut Decision<'_>) -> T) -> T {
-        let mut decision = Decision::new(&mut self.job, self.now, Actor::Host(W1));
+        let mut decision = Decision::new(&mut self.job, self.now, Actor::Host(W1)).with_room(self.room);
         let answer = decide(&mut decision);
         let entries = decision.into_entries();
         self.witness.see(&self.job, &entries);
@@ -174,13 +166,38 @@ impl Bench {
     }
 
     pub fn call(&self) -> CallName {
-        let instance = self.job.in_flight().expect("a call is under way");
+        let instance = self.job.in_flight().next().expect("a call is under way");
         call_of(instance)
+    }
+
+    /// The call of a task that is under way.
+    pub fn call_of(&self, task: &str) -> CallName {
+        let instance = self.job.in_flight().find(|instance| instance.name.task == task);
+        call_of(instance.unwrap_or_else(|| panic!("no call of {task} is under way: {}", self.trace())))
+    }
+
+    /// The tasks with a call under way, in the order of the flow.
+    pub fn calling(&self) -> String {
+        let names: Vec<_> = self.job.in_flight().map(|instance| instance.name.to_string()).collect();
+        names.join(" ")
+    }
+
+    /// Makes the call of a task, and records what its script says.
+    pub fn finish_task(&mut self, task: &str) {
+        let call = self.call_of(task);
+        self.made(&call);
+        let outcome = self.scripted(&call);
+        self.finish_with(&call, outcome).expect("it is under way");
     }
 
     /// Makes the call that is under way, without saying what came of it.
     pub fn make(&mut self) -> CallName {
         let call = self.call();
+        self.made(&call);
+        call
+    }
+
+    fn made(&mut self, call: &CallName) {
         let instance = &self.job.instances[&call.task];
         let is_revert = call.direction == Direction::Revert;
         self.made.push(Made {
@@ -192,22 +209,34 @@ impl Bench {
             evidence: is_revert.then(|| instance.evidence()),
             failures: self.job.failures(),
         });
-        call
+    }
+
+    fn scripted(&mut self, call: &CallName) -> Outcome {
+        let script = self.scripts.get_mut(&(call.task.task.clone(), call.direction));
+        script.and_then(VecDeque::pop_front).unwrap_or_else(|| match call.direction {
+            Direction::Apply => applied(),
+            Direction::Revert => reverted(),
+        })
     }
 
     /// Makes the call that is under way, and records what its script says.
     pub fn finish(&mut self) {
         let call = self.make();
-        let script = self.scripts.get_mut(&(call.task.task.clone(), call.direction));
-        let outcome = script.and_then(VecDeque::pop_front).unwrap_or_else(|| match call.direction {
-            Direction::Apply => applied(),
-            Direction::Revert => reverted(),
-        });
+        let outcome = self.scripted(&call);
         self.finish_with(&call, outcome).expect("it is under way");
     }
 
     pub fn finish_with(&mut self, call: &CallName, outcome: Outcome) -> Result<(), StaleCall> {
         self.decide(|d| d.finish(call, outcome))
+    }
+
+    /// As `finish_with`, on a host that stops.
+    pub fn finish_stopping(&mut self, call: &CallName, outcome: Outcome) {
+        let mut decision = Decision::new(&mut self.job, self.now, Actor::Host(W1)).stopping(W1);
+        decision.finish(call, outcome).expect("it is under way");
+        let entries = decision.into_entries();
+        self.witness.see(&self.job, &entries);
+        self.entries.extend(entries);
     }
 
     /// The host is killed. Claims the job again where it is still on the board.

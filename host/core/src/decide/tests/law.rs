@@ -1,7 +1,8 @@
 //! A witness of one job: reads its entries as a stored logbook, and objects to whatever must never be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::model;
 use crate::call::Direction;
 use crate::entry::{Entry, Fact};
 use crate::instance::{Failed, InstanceName, TaskState};
@@ -23,13 +24,18 @@ pub struct Witness {
     replayed: Job,
     entries: usize,
     ledger: BTreeMap<InstanceName, Ledger>,
+    /// What must be applied before each task, as a reader of the definition would say.
+    before: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Witness {
     /// A witness who has read nothing yet.
     pub fn new(job: &Job) -> Self {
-        let replayed = Job::unborn(job.spec.clone(), job.flow.clone());
-        Self { replayed, entries: 0, ledger: BTreeMap::new() }
+        let mut replayed = Job::unborn(job.spec.clone(), job.flow.clone());
+        assert_eq!(replayed.plan, job.plan, "one flow has one plan");
+        // Compared no more: it is the same one.
+        replayed.plan = job.plan.clone();
+        Self { replayed, entries: 0, ledger: BTreeMap::new(), before: model::before(&job.flow) }
     }
 
     /// One decision was taken, with these entries.
@@ -40,6 +46,8 @@ impl Witness {
             self.see_entry(&entry);
         }
         assert_eq!(&self.replayed, job, "the logbook tells of the job as it is");
+        let anew = job.frontier_anew(job.status.direction);
+        assert_eq!(job.frontier, anew, "the frontier is what follows from the instances");
         self.check(job);
     }
 
@@ -112,10 +120,15 @@ impl Witness {
         let job = &self.replayed;
         assert_eq!(job.status.direction, Direction::Apply, "nothing is applied while unwinding");
         assert_eq!(job.status.state, JobState::Running, "{name} is applied by a running job");
-        for task in job.flow.tasks.iter().take_while(|task| task.name != name.task) {
-            let state = job.current(&task.name).map(|instance| instance.state);
-            assert_eq!(state, Some(TaskState::Applied), "{} comes before {name}", task.name);
+        for before in &self.before[&name.task] {
+            let state = job.current(before).map(|instance| instance.state);
+            assert_eq!(state, Some(TaskState::Applied), "{before} comes before {name}");
         }
+        let run = job.status.runs.len() as u32;
+        let failed = job.instances.values().find(|i| i.state == TaskState::ApplyFailed && i.run == run);
+        assert_eq!(failed.map(|i| &i.name), None, "nothing begins after a failure");
+        let calls = job.instances.values().filter(|instance| instance.is_in_flight()).count();
+        assert!(job.flow.parallel_max.is_none_or(|most| calls < most as usize), "no more than asked for");
     }
 
     /// X01: whatever comes after it in the flow is undone, or an operator let it be.
@@ -123,19 +136,21 @@ impl Witness {
         let job = &self.replayed;
         assert_eq!(job.status.direction, Direction::Revert, "nothing is reverted while applying");
         assert_eq!(job.status.state, JobState::Reverting, "{name} is reverted by a reverting job");
-        for task in job.flow.tasks.iter().rev().take_while(|task| task.name != name.task) {
-            for instance in job.instances.values().filter(|i| i.name.task == task.name) {
-                let is_let_be = matches!(instance.state, TaskState::Accepted | TaskState::SkippedRevert);
-                assert!(is_let_be || !instance.has_effects(), "{} is undone before {name}", instance.name);
-            }
+        let behind = |other: &InstanceName| self.before[&other.task].contains(&name.task);
+        for instance in job.instances.values().filter(|i| behind(&i.name)) {
+            let is_let_be = matches!(instance.state, TaskState::Accepted | TaskState::SkippedRevert);
+            assert!(is_let_be || !instance.has_effects(), "{} is undone before {name}", instance.name);
         }
+        let is_applying = job.instances.values().any(|instance| instance.state == TaskState::Applying);
+        assert!(!is_applying, "what is being applied is let finish");
     }
 
     fn check(&self, job: &Job) {
         let status = &job.status;
         let in_flight = job.instances.values().filter(|instance| instance.is_in_flight()).count();
         // A claimed job without a call under way would never be heard of again.
-        assert_eq!(in_flight, usize::from(status.state.is_claimed()), "one call, while it is claimed");
+        assert_eq!(in_flight > 0, status.state.is_claimed(), "a call, while it is claimed");
+        assert_eq!(in_flight, job.in_flight_count(), "all that are under way are known");
         assert_eq!(status.claim.is_some(), status.state.is_claimed(), "a claim, while it is claimed");
         assert_eq!(status.wake.is_some(), status.state == JobState::Waiting, "an alarm, while it waits");
         if status.state == JobState::Running {
@@ -164,10 +179,7 @@ fn check_end(witness: &Witness, job: &Job) {
     }
     match status.state {
         JobState::Succeeded => assert!(
-            job.flow
-                .tasks
-                .iter()
-                .all(|t| job.current(&t.name).is_some_and(|i| i.state == TaskState::Applied)),
+            job.flow.tasks().all(|t| job.current(&t.name).is_some_and(|i| i.state == TaskState::Applied)),
             "all is applied"
         ),
         JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded => {

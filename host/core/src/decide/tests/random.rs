@@ -7,12 +7,13 @@ use super::bench::{
     Bench, W1, applied, broken, call_of, flow, midnight, of_operation, payload, reject, retry, reverted,
     seconds, spec,
 };
+use super::shape::{Shape, flow_of, nested};
 use crate::call::{Direction, Outcome};
 use crate::decide::control::Resolution;
 use crate::decide::create::Timing;
 use crate::entry::Line;
 use crate::fault::Fault;
-use crate::flow::RetryPolicy;
+use crate::flow::{Flow, Pattern, RetryPolicy};
 use crate::job::{CancelMode, Cause, JobSpec, JobState};
 
 /// Enough to meet every pair of neighbouring inputs many times over, in a few seconds.
@@ -22,7 +23,10 @@ const TASKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 #[derive(Debug, Clone)]
 enum Input {
-    Finish(Answer),
+    /// One of the calls that are under way ends.
+    Finish(Answer, Index),
+    /// There is room for more.
+    Proceed,
     FinishStale,
     Undo,
     Noise,
@@ -77,7 +81,8 @@ fn resolution() -> impl Strategy<Value = Resolution> {
 
 fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
-        24 => answer().prop_map(Input::Finish),
+        24 => (answer(), any::<Index>()).prop_map(|(answer, which)| Input::Finish(answer, which)),
+        2 => Just(Input::Proceed),
         14 => Just(Input::Claim),
         4 => Just(Input::Wake),
         3 => Just(Input::LoseClaim),
@@ -130,28 +135,50 @@ fn policy() -> impl Strategy<Value = RetryPolicy> {
 
 fn start() -> impl Strategy<Value = Start> {
     let execute_at = prop::option::weighted(0.3, -100_i64..200);
-    (0..=TASKS.len(), policy(), some_spec(), execute_at).prop_map(|(tasks, policy, spec, execute_at)| Start {
-        tasks,
-        policy,
-        spec,
-        execute_at,
+    let shape = (prop::option::weighted(0.6, 0..3_usize), prop::option::weighted(0.3, 1..4_u32), 0..4_usize);
+    let start = (0..=TASKS.len(), policy(), some_spec(), execute_at, shape);
+    start.prop_map(|(tasks, policy, spec, execute_at, (shape, parallel_max, room))| {
+        let flow = Flow { parallel_max, ..shaped(flow(&TASKS[..tasks], &policy), shape) };
+        Start { flow, spec, execute_at, room }
     })
+}
+
+/// The same tasks, no more in a row: side by side, two in a row beside the others, or two that need the first.
+fn shaped(flow: Flow, shape: Option<usize>) -> Flow {
+    let Some(shape) = shape else { return flow };
+    let mut nodes = flow.nodes;
+    let pattern = if shape == 2 { Pattern::Graph } else { Pattern::Unordered };
+    if shape == 1 && nodes.len() > 2 {
+        let row = nodes.split_off(nodes.len() - 2);
+        nodes.insert(1, nested("row", Pattern::Linear, row));
+    }
+    if shape == 2 {
+        let last = nodes.len().saturating_sub(2);
+        nodes = nodes
+            .into_iter()
+            .enumerate()
+            .map(|(at, node)| if at > 0 && at >= last { node.needs(&[TASKS[0]]) } else { node })
+            .collect();
+    }
+    flow_of(pattern, nodes)
 }
 
 /// How a random job begins.
 #[derive(Debug, Clone)]
 struct Start {
-    tasks: usize,
-    policy: RetryPolicy,
+    flow: Flow,
     spec: JobSpec,
     execute_at: Option<i64>,
+    room: usize,
 }
 
 impl Start {
     fn bench(&self) -> Bench {
         let execute_at = self.execute_at.map(|at| midnight() + seconds(at));
         let timing = Timing { execute_at, priority: 0 };
-        Bench::of_flow(flow(&TASKS[..self.tasks], &self.policy), self.spec.clone(), timing)
+        let mut bench = Bench::of_flow(self.flow.clone(), self.spec.clone(), timing);
+        bench.room = self.room;
+        bench
     }
 }
 
@@ -175,7 +202,10 @@ fn give(bench: &mut Bench, input: &Input) {
             bench.pass(seconds(*by));
             true
         }
-        Input::Finish(_) | Input::FinishStale | Input::Undo | Input::Noise => return give_call(bench, input),
+        Input::Finish(..) | Input::FinishStale | Input::Undo | Input::Noise => {
+            return give_call(bench, input);
+        }
+        Input::Proceed => bench.decide(|d| d.proceed(W1)).is_ok(),
         Input::Claim => bench.decide(|d| d.claim(W1)).is_ok(),
         Input::Wake => {
             bench.decide(|d| d.wake());
@@ -202,10 +232,11 @@ fn give(bench: &mut Bench, input: &Input) {
 }
 
 fn give_call(bench: &mut Bench, input: &Input) {
-    let Some(instance) = bench.job.in_flight() else { return };
-    let mut call = call_of(instance);
+    let calls: Vec<_> = bench.job.in_flight().map(call_of).collect();
+    let Some(mut call) = calls.first().cloned() else { return };
     match input {
-        Input::Finish(answer) => {
+        Input::Finish(answer, which) => {
+            let call = which.get(&calls).clone();
             let outcome = outcome(*answer, call.direction);
             bench.finish_with(&call, outcome).expect("it is under way");
         }

@@ -102,14 +102,21 @@ fn renamed(error: EngineError, rename: impl Fn(&str) -> String) -> EngineError {
 
 fn work_path(path: &str, names: Names, work: &str, is_action: bool) -> String {
     // What conversion found has the path of the request already.
-    let Some((head, rest)) = path.split_once("].").filter(|_| path.starts_with("flow.tasks[")) else {
-        return replaced(path, names);
-    };
+    let Some((head, rest)) = split_task(path) else { return replaced(path, names) };
     match (is_action, rest) {
         (true, "plugin" | "action") => format!("{work}.action.{rest}"),
         (true, _) => format!("{work}.action"),
-        (false, _) => format!("{}].{}", replaced(head, names), replaced(rest, TASK)),
+        (false, _) => format!("{}.{}", replaced(head, names), replaced(rest, TASK)),
     }
+}
+
+/// The place of a task, at any depth, and what is below it.
+fn split_task(path: &str) -> Option<(&str, &str)> {
+    let mut end = 0;
+    while path[end..].starts_with("flow.tasks[") {
+        end += path[end..].find("].")? + 2;
+    }
+    (end > 0).then(|| (&path[..end - 1], &path[end..]))
 }
 
 /// The path with its beginning called as on the wire. An empty name stands for every field that is not named.
@@ -138,6 +145,17 @@ mod tests {
         assert_eq!(flow("flow.tasks[2].inputs.archive"), "job.work.flow.tasks[2].inputs.archive");
         assert_eq!(flow("flow.tasks[0].retry.pause_ms_max"), "job.work.flow.tasks[0].retry.backoff_max");
         assert_eq!(flow("flow.tasks[0].timeout_ms"), "job.work.flow.tasks[0].timeout");
+        assert_eq!(
+            flow("flow.tasks[0].flow.tasks[12].inputs.list[3].timeout_ms"),
+            "job.work.flow.tasks[0].flow.tasks[12].inputs.list[3].timeout_ms"
+        );
+        assert_eq!(
+            flow("flow.tasks[0].flow.tasks[1].timeout_ms"),
+            "job.work.flow.tasks[0].flow.tasks[1].timeout"
+        );
+        assert_eq!(flow("flow.tasks[0].flow"), "job.work.flow.tasks[0].flow");
+        assert_eq!(flow("flow.tasks[0]"), "job.work.flow.tasks[0]");
+        assert_eq!(flow("flow.parallel_max"), "job.work.flow.parallel_max");
         assert_eq!(flow("arguments.timeout_ms"), "job.arguments_json.timeout_ms");
         assert_eq!(flow("grants.directories[0].host_path"), "job.grants.directories[0].host_path");
         assert_eq!(flow("job.work.flow"), "job.work.flow");

@@ -28,7 +28,7 @@ pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
         by_task.entry(&instance.name.task).or_default().push(instance);
     }
     let mut all = Vec::new();
-    for task in &job.flow.tasks {
+    for task in job.flow.tasks() {
         match by_task.get(task.name.as_str()) {
             Some(instances) => {
                 all.extend(instances.iter().map(|instance| to_wire(job.id(), task, instance, shows_outputs)));

@@ -19,8 +19,8 @@ pub fn to_wire(job: &Job) -> v1::Job {
     };
     v1::Job {
         work: Some(work::to_wire(&job.flow)),
-        task_count: job.flow.tasks.len() as u32,
-        task_done_count: job.flow.tasks.iter().filter(is_done).count() as u32,
+        task_count: job.plan.task_count() as u32,
+        task_done_count: job.flow.tasks().filter(is_done).count() as u32,
         ..listed(&job.spec, &job.status)
     }
 }

@@ -71,7 +71,7 @@ pub fn creation(
         principal: owner,
         // The engine looks it up.
         trigger: TriggerId(uuid::Uuid::nil()),
-        flow: Flow { tasks: Vec::new(), defaults: BTreeMap::new() },
+        flow: Flow::linear([]),
         arguments: written.arguments,
         grants: written.grants,
         labels: written.labels,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use prost_types::{Duration, FieldMask, Timestamp};
 use uuid::Uuid;
-use windlass_core::flow::{Flow, PluginPin, Task};
+use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::{Digest, OperationId, TriggerId};
 use windlass_core::operation::Operation;
 use windlass_core::problem::Problems;
@@ -60,15 +60,46 @@ fn flow() -> v1::Work {
             backoff_multiplier: 1.5,
         }),
         digest: String::new(),
+        ..v1::Task::default()
     };
     let defaults_json = r#"{"keep":3}"#.to_owned();
-    v1::Work { kind: Some(Kind::Flow(v1::Flow { tasks: vec![task], defaults_json })) }
+    v1::Work { kind: Some(Kind::Flow(v1::Flow { tasks: vec![task], defaults_json, ..v1::Flow::default() })) }
 }
 
 fn action() -> v1::Work {
     let action =
         v1::Action { plugin: "backup@1.0.0".to_owned(), action: "verify".to_owned(), digest: String::new() };
     v1::Work { kind: Some(Kind::Action(action)) }
+}
+
+/// The task of `flow`, and twice in a nested flow that needs it.
+fn tree() -> v1::Work {
+    let Some(Kind::Flow(mut tree)) = flow().kind else { panic!() };
+    let twice =
+        ["one", "two"].map(|name| v1::Task { name: name.to_owned(), priority: -3, ..tree.tasks[0].clone() });
+    let inner =
+        v1::Flow { tasks: twice.to_vec(), pattern: v1::Pattern::Unordered.into(), ..v1::Flow::default() };
+    let needs = vec![tree.tasks[0].name.clone()];
+    tree.tasks.push(v1::Task { name: "both".to_owned(), flow: Some(inner), needs, ..v1::Task::default() });
+    (tree.pattern, tree.parallel_max) = (v1::Pattern::Graph.into(), 7);
+    v1::Work { kind: Some(Kind::Flow(tree)) }
+}
+
+#[test]
+fn what_a_nested_flow_cannot_have_and_an_unknown_pattern_are_refused() {
+    let mut wrong = tree();
+    let Some(Kind::Flow(flow)) = wrong.kind.as_mut() else { panic!() };
+    flow.pattern = 9;
+    flow.tasks[1].action = "act".to_owned();
+    let inner = flow.tasks[1].flow.as_mut().unwrap();
+    (inner.parallel_max, inner.pattern) = (2, -1);
+    let mut problems = Problems::default();
+    work::flow(&mut problems, "job.work", Some(wrong));
+    let paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    let inner = "job.work.flow.tasks[1]";
+    let expected = ["action", "flow.parallel_max", "flow.pattern"].map(|field| format!("{inner}.{field}"));
+    assert_eq!(paths[0], "job.work.flow.pattern");
+    assert_eq!(paths[1..], expected);
 }
 
 fn converted(work: v1::Work) -> Flow<String> {
@@ -79,33 +110,23 @@ fn converted(work: v1::Work) -> Flow<String> {
 }
 
 fn pinned(flow: Flow<String>) -> Flow {
-    let tasks = flow.tasks.into_iter().map(|task| {
-        let (name, version) = task.plugin.split_once('@').unwrap();
-        let (name, version) = (name.to_owned(), version.to_owned());
-        Task {
-            plugin: PluginPin { digest: Digest::of(b"x"), name, version },
-            name: task.name,
-            action: task.action,
-            inputs: task.inputs,
-            revert_inputs: task.revert_inputs,
-            provides: task.provides,
-            timeout_ms: task.timeout_ms,
-            retry: task.retry,
-        }
-    });
-    Flow { tasks: tasks.collect(), defaults: flow.defaults }
+    flow.map(|plugin| {
+        let (name, version) = plugin.split_once('@').unwrap();
+        PluginPin { digest: Digest::of(b"x"), name: name.to_owned(), version: version.to_owned() }
+    })
 }
 
 #[test]
 fn work_is_the_same_after_a_round_trip() {
-    for wire in [flow(), action()] {
+    for wire in [flow(), action(), tree()] {
         let stored = pinned(converted(wire.clone()));
         let shown = work::to_wire(&stored);
         assert_eq!(pinned(converted(shown.clone())), stored);
         let kind = |work: &v1::Work| std::mem::discriminant(work.kind.as_ref().unwrap());
         assert_eq!(kind(&shown), kind(&wire));
     }
-    let task = &pinned(converted(flow())).tasks[0];
+    let stored = pinned(converted(flow()));
+    let task = stored.tasks().next().unwrap();
     assert_eq!(
         (task.timeout_ms, task.retry.factor_percent, task.retry.pause_ms_max),
         (Some(90_500), 150, 60_000)
@@ -292,7 +313,7 @@ fn an_operation_is_edited_by_mask_and_only_what_it_names_is_checked() {
     let draft = edit.draft(&stored);
     assert_eq!(draft.spec.arguments["source"], "/b");
     assert_eq!((draft.spec.priority, draft.spec.name.as_str()), (5, "backup"));
-    assert_eq!(draft.flow.tasks[0].plugin, Digest::of(b"x").to_string());
+    assert_eq!(draft.flow.tasks().next().unwrap().plugin, Digest::of(b"x").to_string());
 
     let refused = operation::edit(wanted, Some(&mask(&["job_priority", "work", "trigger"])));
     assert_eq!(paths(refused.err().unwrap()), ["update_mask", "operation.work", "operation.job_priority"]);

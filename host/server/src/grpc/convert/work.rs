@@ -1,6 +1,6 @@
 //! Work: one action, or a flow of tasks.
 
-use windlass_core::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
+use windlass_core::flow::{Flow, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
@@ -15,7 +15,7 @@ pub fn flow(problems: &mut Problems, path: &str, work: Option<v1::Work>) -> Flow
         Some(Kind::Flow(flow)) => several(problems, &format!("{path}.flow"), flow),
         None => {
             problems.add(path, "is not given: give an action or a flow");
-            Flow { tasks: Vec::new(), defaults: Default::default() }
+            Flow::linear([])
         }
     }
 }
@@ -29,17 +29,72 @@ fn lone(problems: &mut Problems, path: &str, action: v1::Action) -> Flow<String>
         inputs: Inputs::Arguments,
         revert_inputs: None,
         provides: Default::default(),
+        needs: Vec::new(),
+        priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
     };
-    Flow { tasks: vec![task], defaults: Default::default() }
+    Flow::linear([task])
 }
 
 fn several(problems: &mut Problems, path: &str, flow: v1::Flow) -> Flow<String> {
     let defaults = json::object(problems, &format!("{path}.defaults_json"), &flow.defaults_json);
-    let tasks = flow.tasks.into_iter().enumerate();
-    let tasks = tasks.map(|(index, wire)| task(problems, &format!("{path}.tasks[{index}]"), wire));
-    Flow { tasks: tasks.collect(), defaults: defaults.into_iter().collect() }
+    Flow {
+        pattern: pattern(problems, path, flow.pattern),
+        nodes: nodes(problems, path, flow.tasks),
+        defaults: defaults.into_iter().collect(),
+        parallel_max: (flow.parallel_max != 0).then_some(flow.parallel_max),
+    }
+}
+
+fn pattern(problems: &mut Problems, path: &str, pattern: i32) -> Pattern {
+    match v1::Pattern::try_from(pattern) {
+        Ok(v1::Pattern::Unspecified | v1::Pattern::Linear) => Pattern::Linear,
+        Ok(v1::Pattern::Unordered) => Pattern::Unordered,
+        Ok(v1::Pattern::Graph) => Pattern::Graph,
+        Err(_) => {
+            problems.add(format!("{path}.pattern"), format!("{pattern} is no pattern that this host knows"));
+            Pattern::Linear
+        }
+    }
+}
+
+fn nodes(problems: &mut Problems, path: &str, tasks: Vec<v1::Task>) -> Vec<Node<String>> {
+    let tasks = tasks.into_iter().enumerate();
+    let nodes = tasks.map(|(index, mut wire)| {
+        let path = format!("{path}.tasks[{index}]");
+        match wire.flow.take() {
+            Some(flow) => Node::Flow(nested(problems, &path, wire, flow)),
+            None => Node::Task(task(problems, &path, wire)),
+        }
+    });
+    nodes.collect()
+}
+
+fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -> Nested<String> {
+    let given = [
+        ("plugin", !task.plugin.is_empty()),
+        ("action", !task.action.is_empty()),
+        ("inputs", !task.inputs.is_empty()),
+        ("revert_inputs", !task.revert_inputs.is_empty()),
+        ("provides", !task.provides.is_empty()),
+        ("timeout", task.timeout.is_some()),
+        ("retry", task.retry.is_some()),
+        ("priority", task.priority != 0),
+        ("flow.defaults_json", !flow.defaults_json.is_empty()),
+        ("flow.parallel_max", flow.parallel_max != 0),
+    ];
+    for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+        let whose = if field.starts_with("flow.") { "the outermost flow" } else { "the tasks in it" };
+        problems.add(format!("{path}.{field}"), format!("is not of a nested flow: give it to {whose}"));
+    }
+    let path = format!("{path}.flow");
+    Nested {
+        name: task.name,
+        pattern: pattern(problems, &path, flow.pattern),
+        nodes: nodes(problems, &path, flow.tasks),
+        needs: task.needs,
+    }
 }
 
 fn task(problems: &mut Problems, path: &str, task: v1::Task) -> Task<String> {
@@ -50,6 +105,8 @@ fn task(problems: &mut Problems, path: &str, task: v1::Task) -> Task<String> {
         inputs: Inputs::Named(input::inputs(problems, &format!("{path}.inputs"), task.inputs)),
         revert_inputs: reverts,
         provides: task.provides,
+        needs: task.needs,
+        priority: task.priority,
         timeout_ms: millis(problems, &format!("{path}.timeout"), task.timeout.as_ref()),
         retry: retry::policy(problems, &format!("{path}.retry"), task.retry.as_ref()),
         name: task.name,
@@ -68,22 +125,49 @@ fn named(problems: &mut Problems, path: &str, plugin: &str, action: &str) {
 }
 
 pub fn to_wire(flow: &Flow) -> v1::Work {
-    let kind = match flow.tasks.as_slice() {
+    let kind = match flow.nodes.as_slice() {
         // Only an action gives a task all arguments.
-        [task] if task.inputs == Inputs::Arguments => Kind::Action(v1::Action {
+        [Node::Task(task)] if task.inputs == Inputs::Arguments => Kind::Action(v1::Action {
             plugin: name_of(&task.plugin),
             action: task.action.clone(),
             digest: task.plugin.digest.to_string(),
         }),
-        tasks => Kind::Flow(v1::Flow {
-            tasks: tasks.iter().map(task_to_wire).collect(),
+        nodes => Kind::Flow(v1::Flow {
+            tasks: nodes.iter().map(node_to_wire).collect(),
             defaults_json: match flow.defaults.is_empty() {
                 true => String::new(),
                 false => serde_json::Value::from_iter(flow.defaults.clone()).to_string(),
             },
+            pattern: pattern_to_wire(flow.pattern).into(),
+            parallel_max: flow.parallel_max.unwrap_or_default(),
         }),
     };
     v1::Work { kind: Some(kind) }
+}
+
+fn pattern_to_wire(pattern: Pattern) -> v1::Pattern {
+    match pattern {
+        Pattern::Linear => v1::Pattern::Linear,
+        Pattern::Unordered => v1::Pattern::Unordered,
+        Pattern::Graph => v1::Pattern::Graph,
+    }
+}
+
+fn node_to_wire(node: &Node) -> v1::Task {
+    let nested = match node {
+        Node::Task(task) => return task_to_wire(task),
+        Node::Flow(nested) => nested,
+    };
+    v1::Task {
+        name: nested.name.clone(),
+        needs: nested.needs.clone(),
+        flow: Some(v1::Flow {
+            tasks: nested.nodes.iter().map(node_to_wire).collect(),
+            pattern: pattern_to_wire(nested.pattern).into(),
+            ..v1::Flow::default()
+        }),
+        ..v1::Task::default()
+    }
 }
 
 fn task_to_wire(task: &Task) -> v1::Task {
@@ -100,6 +184,9 @@ fn task_to_wire(task: &Task) -> v1::Task {
         timeout: task.timeout_ms.map(duration),
         retry: Some(retry::to_wire(&task.retry)),
         digest: task.plugin.digest.to_string(),
+        flow: None,
+        needs: task.needs.clone(),
+        priority: task.priority,
     }
 }
 

@@ -130,7 +130,7 @@ impl Seen {
 }
 
 pub(super) fn plugins_of(flow: &Flow) -> BTreeSet<Digest> {
-    flow.tasks.iter().map(|task| task.plugin.digest).collect()
+    flow.tasks().map(|task| task.plugin.digest).collect()
 }
 
 /// What the store answers for a key is what it exported of it. The job may have been purged since.

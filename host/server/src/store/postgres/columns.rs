@@ -1,6 +1,6 @@
 //! Columns: the changes of a batch as arrays, one for each column of each table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -191,8 +191,10 @@ impl Flows {
     fn push(&mut self, digest: Digest, flow: &Flow) -> Result<(), StoreFailure> {
         self.digest.push(digest.0.to_vec());
         self.body.push(encode(flow)?);
-        for task in &flow.tasks {
-            self.plugin.push(task.plugin.digest.0.to_vec());
+        // A large flow names few plugins, many times.
+        let plugins: BTreeSet<_> = flow.tasks().map(|task| task.plugin.digest).collect();
+        for plugin in plugins {
+            self.plugin.push(plugin.0.to_vec());
             self.plugin_flow.push(digest.0.to_vec());
         }
         Ok(())

@@ -30,12 +30,9 @@ pub(super) async fn job(readers: &Readers, id: JobId) -> Result<Option<Job>, Sto
         let instance: TaskInstance = decode("task_instance", id, body)?;
         instances.insert(instance.name.clone(), instance);
     }
-    Ok(Some(Job {
-        spec: Arc::new(decode("job", id, spec.ok_or_else(|| missing("job"))?)?),
-        flow: Arc::new(decode("flow", id, flow.ok_or_else(|| missing("flow"))?)?),
-        status: decode("job_status", id, row.get(0))?,
-        instances,
-    }))
+    let spec = Arc::new(decode("job", id, spec.ok_or_else(|| missing("job"))?)?);
+    let flow = Arc::new(decode("flow", id, flow.ok_or_else(|| missing("flow"))?)?);
+    Ok(Some(Job::restore(spec, flow, decode("job_status", id, row.get(0))?, instances)))
 }
 
 /// Newest first, of a bounded stretch of all jobs.

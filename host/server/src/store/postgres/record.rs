@@ -46,7 +46,7 @@ pub(super) async fn references(
         readers.rows("SELECT body FROM record WHERE kind = 'operation' ORDER BY id", &[]).await?;
     for row in &operations {
         let operation: Operation = decode("record/operation", plugin, row.get(0))?;
-        let is_named = operation.flow.tasks.iter().any(|task| task.plugin.digest == plugin);
+        let is_named = operation.flow.tasks().any(|task| task.plugin.digest == plugin);
         if operation.deleted.is_none() && is_named && found.len() < limit {
             found.push(Reference::Operation(operation.id));
         }

@@ -29,7 +29,7 @@ pub(super) fn job(snapshot: &Snapshot, id: JobId) -> Result<Option<Job>, StoreFa
         instances.insert(instance.name.clone(), instance);
         Ok(true)
     })?;
-    Ok(Some(Job { spec: Arc::new(spec), flow, status, instances }))
+    Ok(Some(Job::restore(Arc::new(spec), flow, status, instances)))
 }
 
 fn spec(snapshot: &Snapshot, id: JobId) -> Result<JobSpec, StoreFailure> {

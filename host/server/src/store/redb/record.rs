@@ -87,7 +87,7 @@ pub(super) fn references(
 }
 
 fn names(flow: &Flow, plugin: Digest) -> bool {
-    flow.tasks.iter().any(|task| task.plugin.digest == plugin)
+    flow.tasks().any(|task| task.plugin.digest == plugin)
 }
 
 fn needs_plugins_of(snapshot: &Snapshot, job: JobId) -> Result<bool, StoreFailure> {

@@ -39,10 +39,12 @@ fn flow() -> Arc<Flow> {
         inputs: Inputs::Arguments,
         revert_inputs: None,
         provides: BTreeMap::new(),
+        needs: Vec::new(),
+        priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
     };
-    Arc::new(Flow { tasks: vec![task], defaults: BTreeMap::new() })
+    Arc::new(Flow::linear([task]))
 }
 
 fn spec(n: u64) -> JobSpec {

@@ -1,0 +1,226 @@
+//! The course of a claimed job: its calls, as many at once as there is room for, each outcome committed with the
+//! intents that it enables.
+//!
+//! Every call holds a slot of the host. When one ends while others of the job run, its slot is given back and asked for
+//! again, so that a job with a thousand ready tasks does not keep another from its first.
+
+use std::sync::Arc;
+
+use futures::future;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinError, JoinSet};
+use windlass_core::call::{Direction, Outcome};
+use windlass_core::decide::Decision;
+use windlass_core::decide::outcome::CallName;
+use windlass_core::entry::{Entry, Fact};
+use windlass_core::instance::{TaskInstance, TaskState};
+use windlass_core::job::Job;
+
+use super::desk::Desk;
+use super::{LetGo, Runner};
+
+/// A call that ended. Without an outcome where it was cut short: what it did is in doubt.
+struct Ended {
+    call: CallName,
+    outcome: Option<Outcome>,
+    slot: OwnedSemaphorePermit,
+}
+
+/// What happens next to a job whose calls run.
+enum Next {
+    Ended(Ended),
+    Room(OwnedSemaphorePermit),
+    /// A task's pause is over.
+    Rested,
+}
+
+/// See the module.
+pub(super) struct Course {
+    runner: Arc<Runner>,
+    desk: Arc<Desk>,
+    /// Tasks of their own: one that waits for the desk must go on while this one does.
+    calls: JoinSet<Ended>,
+    /// Slots that no call holds.
+    spare: Vec<OwnedSemaphorePermit>,
+    /// A call was cut short: nothing more is begun.
+    is_cut: bool,
+}
+
+impl Course {
+    /// `slots`: at least one for each call that the claim began.
+    pub fn new(runner: Arc<Runner>, job: Job, epoch: u64, slots: Vec<OwnedSemaphorePermit>) -> Self {
+        let begun: Vec<_> = job.in_flight().map(call_name).collect();
+        let desk = Desk::new(runner.engine.clone(), runner.aborting.clone(), job, epoch);
+        let mut course =
+            Self { runner, desk: Arc::new(desk), calls: JoinSet::new(), spare: slots, is_cut: false };
+        course.begin(begun);
+        course.spare.clear();
+        course
+    }
+
+    /// Runs the job as far as it goes.
+    pub async fn run(mut self) {
+        while !self.calls.is_empty() {
+            if let Err(LetGo::Fenced) = self.step().await {
+                tracing::warn!(job = %self.desk.id(), "the claim is lost, outcomes are not recorded");
+                // Slots are not given back while guests still run.
+                self.desk.lost.cancel();
+                while self.calls.join_next().await.is_some() {}
+                return;
+            }
+        }
+        if self.is_cut {
+            self.give_up().await;
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), LetGo> {
+        match self.next().await {
+            Next::Ended(first) => {
+                let ended = self.all_ended(first);
+                self.finish(ended).await?;
+            }
+            Next::Room(slot) => self.spare.push(slot),
+            Next::Rested => {}
+        }
+        self.widen().await
+    }
+
+    async fn next(&mut self) -> Next {
+        let runner = self.runner.clone();
+        let now = runner.engine.now();
+        let (wanted, next_try) = self.desk.read(|job| (job.wanted_calls(now), job.next_try())).await;
+        let may_begin = !self.is_cut && !runner.stopping.is_cancelled();
+        let rested = async {
+            match next_try.filter(|next_try| may_begin && *next_try > now) {
+                Some(next_try) => runner.engine.clock.wait_until(next_try).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(ended) = self.calls.join_next() => Next::Ended(unpanicked(ended)),
+            slot = runner.slots.clone().acquire_owned(), if may_begin && wanted > 0 => {
+                Next::Room(slot.expect("the slots are never closed"))
+            }
+            () = rested => Next::Rested,
+        }
+    }
+
+    /// Those that ended at the same time are recorded in the same commit.
+    fn all_ended(&mut self, first: Ended) -> Vec<(CallName, Outcome)> {
+        let mut ended = vec![first];
+        while let Some(another) = self.calls.try_join_next() {
+            ended.push(unpanicked(another));
+        }
+        let mut outcomes = Vec::new();
+        for Ended { call, outcome, slot } in ended {
+            self.is_cut |= outcome.is_none();
+            outcomes.extend(outcome.map(|outcome| (call, outcome)));
+            self.spare.push(slot);
+        }
+        outcomes
+    }
+
+    /// Records outcomes, for as long as it takes: they exist nowhere else.
+    async fn finish(&mut self, ended: Vec<(CallName, Outcome)>) -> Result<(), LetGo> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        if !self.calls.is_empty() {
+            // Whoever waits for a slot comes first.
+            let count = self.spare.len();
+            self.spare.clear();
+            self.take_slots(count);
+        }
+        self.decide(|decision| decision.finish_all(&ended).map_err(|_| LetGo::Fenced)).await
+    }
+
+    /// Takes as many free slots as the job can use, and begins calls.
+    async fn widen(&mut self) -> Result<(), LetGo> {
+        let now = self.runner.engine.now();
+        let is_over = self.calls.is_empty() || self.is_cut || self.runner.stopping.is_cancelled();
+        let wanted = if is_over { 0 } else { self.desk.read(|job| job.wanted_calls(now)).await };
+        self.take_slots(wanted.saturating_sub(self.spare.len()));
+        if wanted > 0 && !self.spare.is_empty() {
+            let host = self.runner.engine.host;
+            self.decide(|decision| decision.proceed(host).map_err(|_| LetGo::Fenced)).await?;
+        }
+        self.spare.clear();
+        Ok(())
+    }
+
+    fn take_slots(&mut self, count: usize) {
+        let slots = (0..count).map_while(|_| self.runner.slots.clone().try_acquire_owned().ok());
+        self.spare.extend(slots);
+    }
+
+    /// Decides, commits, and begins the calls that were meant.
+    async fn decide(&mut self, decide: impl Fn(&mut Decision<'_>) -> Result<(), LetGo>) -> Result<(), LetGo> {
+        let is_stopping = self.is_cut || self.runner.stopping.is_cancelled();
+        let (host, room) = (self.runner.engine.host, self.spare.len());
+        let recorded = self.desk.record(|decision| {
+            let mut decision = decision.with_room(room);
+            if is_stopping {
+                decision = decision.stopping(host);
+            }
+            decide(&mut decision)?;
+            Ok(decision.into_entries())
+        });
+        let begun: Vec<_> = recorded.await?.iter().filter_map(begun).collect();
+        self.begin(begun);
+        Ok(())
+    }
+
+    fn begin(&mut self, calls: Vec<CallName>) {
+        for call in calls {
+            let slot = self.spare.pop().expect("no more calls are begun than there are slots");
+            let (runner, desk) = (self.runner.clone(), self.desk.clone());
+            self.calls.spawn(async move {
+                let outcome = match runner.prepare(&desk, &call).await {
+                    Ok(prepared) => runner.make_call(&desk, &call, prepared).await,
+                    Err(outcome) => Some(outcome),
+                };
+                Ended { call, outcome, slot }
+            });
+        }
+    }
+
+    /// The host stops and calls were cut short: what they did is in doubt.
+    async fn give_up(&mut self) {
+        let host = self.runner.engine.host;
+        let given_up = self.desk.record(|mut decision| match decision.give_up(host) {
+            Ok(()) => Ok(decision.into_entries()),
+            Err(_) => Err(LetGo::Done),
+        });
+        if given_up.await.is_err() {
+            tracing::debug!("a job that was to be given up has no claim of this host any more");
+        }
+    }
+}
+
+/// A bug in the host ends the run, as it would without a task between.
+fn unpanicked(ended: Result<Ended, JoinError>) -> Ended {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The call that an entry means to make.
+fn begun(entry: &Entry) -> Option<CallName> {
+    match &entry.fact {
+        Fact::TaskApplying { task, attempt, .. } => {
+            Some(CallName { task: task.clone(), direction: Direction::Apply, attempt: *attempt })
+        }
+        Fact::TaskReverting { task, attempt, .. } => {
+            Some(CallName { task: task.clone(), direction: Direction::Revert, attempt: *attempt })
+        }
+        _ => None,
+    }
+}
+
+fn call_name(instance: &TaskInstance) -> CallName {
+    let (direction, attempt) = match instance.state {
+        TaskState::Applying => (Direction::Apply, instance.attempt),
+        _ => (Direction::Revert, instance.revert_attempt),
+    };
+    CallName { task: instance.name.clone(), direction, attempt }
+}
