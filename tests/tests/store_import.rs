@@ -237,7 +237,7 @@ struct FailsLater(AtomicU64);
 impl Guard for FailsLater {
     fn before(&self, _: Op) -> Result<u64, StoreFailure> {
         let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        left.map(|left| left as u64).map_err(|_| StoreFailure::Down("a test".to_owned()))
+        left.map_err(|_| StoreFailure::Down("a test".to_owned()))
     }
 
     fn after(&self, _: Op, _: u64) -> Result<(), StoreFailure> {

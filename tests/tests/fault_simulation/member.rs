@@ -18,11 +18,12 @@ use windlass_host::store::Store;
 use windlass_tests::scripted::Scripted;
 
 /// Calls that a member makes at once: no run waits for its first, and a flow has several under way.
-const SLOTS: usize = 16;
+const SLOTS: usize = 32;
 
 /// See the module.
 pub struct Member {
     pub engine: Arc<Engine>,
+    pub host: HostId,
     runner: Arc<Runner>,
     slots: Arc<Semaphore>,
     stopping: CancellationToken,
@@ -44,13 +45,14 @@ impl Member {
         scripted: Arc<Scripted>,
         ended: Arc<watch::Sender<u64>>,
     ) -> Self {
+        let host = HostId(Uuid::now_v7());
         let engine = Arc::new(Engine::new(Parts {
             store,
             clock,
             policy: Policy::default(),
             limits: Limits::default(),
             grant_rule: Box::new(|_| Problems::default()),
-            host: HostId(Uuid::now_v7()),
+            host,
         }));
         let registry = Arc::new(Registry::new(engine.clone(), scripted));
         let (stopping, aborting) = (CancellationToken::new(), CancellationToken::new());
@@ -58,7 +60,7 @@ impl Member {
         let slots = Arc::new(Semaphore::new(SLOTS));
         let runner =
             Runner::new(engine.clone(), registry, slots.clone(), guests, stopping.clone(), aborting.clone());
-        Self { engine, runner: Arc::new(runner), slots, stopping, aborting, runs: Vec::new(), ended }
+        Self { engine, host, runner: Arc::new(runner), slots, stopping, aborting, runs: Vec::new(), ended }
     }
 
     /// Runs the job, unless it does already. False where it does.

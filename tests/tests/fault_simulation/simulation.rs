@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use windlass_core::call::{Call, Direction, Outcome};
 use windlass_core::decide::control::Resolution;
 use windlass_core::fault::Fault;
-use windlass_core::flow::{Flow, Inputs, RetryPolicy, Task};
+use windlass_core::flow::{Flow, Inputs, Pattern, RetryPolicy, Task};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobState};
 use windlass_core::payload::Payload;
+use windlass_host::clock::Clock as _;
 use windlass_host::engine::job::Demand;
 use windlass_host::engine::submit::Submission;
 use windlass_host::engine::{Engine, EngineError};
@@ -151,11 +152,12 @@ impl Simulation {
             timeout_ms: None,
             retry: retry.clone(),
         };
+        let pattern = if self.random.chance(40) { Pattern::Unordered } else { Pattern::Linear };
         let later = TimeDelta::minutes(self.random.below(90) as i64);
         let submission = Submission {
             principal: PRINCIPAL.to_owned(),
             labels: BTreeMap::from([(NUMBER.to_owned(), self.jobs.len().to_string())]),
-            flow: Some(Flow::linear(TASKS[..tasks].iter().map(task))),
+            flow: Some(Flow { pattern, ..Flow::linear(TASKS[..tasks].iter().map(task)) }),
             execute_at: self.random.chance(30).then(|| self.members[0].engine.now() + later),
             priority: self.random.below(3) as i32 - 1,
             timeout_ms: self.random.chance(20).then(|| 1 + self.random.below(7_200_000)),
@@ -263,11 +265,18 @@ impl Simulation {
             let job = self.store.job(*id).await.expect("the store answers").expect("the job is there");
             let epoch = job.status.claim.map_or(0, |claim| claim.epoch);
             let waiting = held.get(&(id.to_string(), epoch)).copied();
-            if waiting.is_some_and(|count| count != job.in_flight_count()) {
+            if waiting.is_some_and(|count| count != job.in_flight_count() || self.begins_more(&job)) {
                 return false;
             }
         }
         true
+    }
+
+    /// Its host has room for all that it could call, and calls it.
+    fn begins_more(&self, job: &Job) -> bool {
+        let Some(claim) = job.status.claim else { return false };
+        let is_at_work = self.members.iter().any(|member| member.host == claim.host && !member.is_stopping());
+        is_at_work && job.wanted_calls(self.clock.now()) > 0
     }
 
     /// X01, X02, X07 and the replay of every logbook; and J11: who lost a claim begins nothing more.

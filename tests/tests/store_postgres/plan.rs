@@ -107,7 +107,7 @@ async fn fill(store: &PostgresStore) {
 async fn exercise(store: &PostgresStore) {
     let mut job = submit(store, JOBS + 1).await;
     claim(store, &mut job, host_id(1), at(9)).await;
-    let task = job.in_flight().expect("a claim begins the first call").name.clone();
+    let task = job.in_flight().next().expect("a claim begins the first call").name.clone();
     let note = Change::Note {
         job: job.id(),
         epoch: Some(1),
