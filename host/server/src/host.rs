@@ -60,6 +60,38 @@ pub enum StartError {
     Plane(String),
 }
 
+/// The threads that run guests. They may be dropped anywhere, also where a start has failed half-way.
+struct Guests(Option<tokio::runtime::Runtime>);
+
+impl Guests {
+    fn start(threads: usize) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("windlass-guest")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> tokio::runtime::Handle {
+        self.0.as_ref().expect("they run until the host is shut").handle().clone()
+    }
+
+    /// Whoever drops a runtime waits for its threads, which is not allowed in an asynchronous context.
+    fn shut(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
 /// A host that serves.
 pub struct Host {
     pub engine: Arc<Engine>,
@@ -71,19 +103,14 @@ pub struct Host {
     drain_timeout: Duration,
     dispatching: JoinHandle<()>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    guests: Option<tokio::runtime::Runtime>,
+    guests: Guests,
 }
 
 impl Host {
     /// Takes over what its predecessor left, and serves on `listener`. When it returns, it is ready.
     pub async fn start(parts: HostParts, listener: TcpListener) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
-        let guests = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(parts.guest_threads.max(1))
-            .thread_name("windlass-guest")
-            .enable_all()
-            .build()
-            .map_err(StartError::Threads)?;
+        let guests = Guests::start(parts.guest_threads)?;
         let engine = Arc::new(Engine::new(Parts {
             store: parts.store,
             clock: parts.clock,
@@ -102,7 +129,7 @@ impl Host {
             engine.clone(),
             registry.clone(),
             slots.clone(),
-            guests.handle().clone(),
+            guests.handle(),
             stopping.clone(),
             aborting.clone(),
         );
@@ -129,7 +156,7 @@ impl Host {
             drain_timeout: parts.drain_timeout,
             dispatching,
             serving,
-            guests: Some(guests),
+            guests,
         })
     }
 
@@ -157,13 +184,7 @@ impl Host {
             Ok(Err(error)) => tracing::error!(%error, "the gRPC plane failed"),
             Err(error) => tracing::error!(%error, "the gRPC plane failed"),
         }
-        self.shut_guests();
-    }
-
-    fn shut_guests(&mut self) {
-        if let Some(guests) = self.guests.take() {
-            guests.shutdown_background();
-        }
+        self.guests.shut();
     }
 }
 
@@ -175,7 +196,7 @@ impl Drop for Host {
         self.closing.cancel();
         self.dispatching.abort();
         self.serving.abort();
-        self.shut_guests();
+        self.guests.shut();
     }
 }
 

@@ -88,6 +88,9 @@ impl State {
         for instance in &change.instances {
             job.instances.insert(instance.name.clone(), instance.clone());
         }
+        // What follows from status and instances is worked out anew.
+        let instances = std::mem::take(&mut job.instances);
+        *job = Job::restore(job.spec.clone(), job.flow.clone(), job.status.clone(), instances);
         for entry in &change.entries {
             self.logbook.push(Line { place: self.written, job: id, entry: Arc::new(entry.clone()) });
             self.written += 1;

@@ -206,7 +206,7 @@ impl Store for Flawed {
                 Record::Operation(operation) if operation.deleted.is_some() => Some(operation),
                 _ => None,
             });
-            let naming = deleted.filter(|it| it.flow.tasks.iter().any(|task| task.plugin.digest == plugin));
+            let naming = deleted.filter(|it| it.flow.tasks().any(|task| task.plugin.digest == plugin));
             found.extend(naming.map(|operation| Reference::Operation(operation.id)));
         }
         Ok(found)
