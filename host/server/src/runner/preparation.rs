@@ -14,22 +14,22 @@ use super::desk::Desk;
 impl Runner {
     /// The call, or the outcome of an attempt that could not be made: it did nothing.
     pub(super) async fn prepare(&self, desk: &Desk, name: &CallName) -> Result<Call, Outcome> {
-        let (call, input) = desk.read(|job| self.draft(job, name)).await?;
+        let drafted = desk.read(|job| self.draft(job, name)).await;
+        let (call, input) = drafted.map_err(|message| reject("input.invalid", message))?;
         if call.direction == Direction::Apply {
             self.registry.check_input(call.plugin, &call.action, &input).await?;
         }
         Ok(Call { input: Payload::json(&input), ..call })
     }
 
-    /// The call without its input, and that.
-    fn draft(&self, job: &Job, name: &CallName) -> Result<(Call, serde_json::Value), Outcome> {
+    /// The call without its input, and that; or why there is no such call.
+    fn draft(&self, job: &Job, name: &CallName) -> Result<(Call, serde_json::Value), String> {
         let (task, instance) = (job.task(&name.task.task), job.instances.get(&name.task));
         let (Some(task), Some(instance)) = (task, instance) else {
-            return Err(reject("input.invalid", format!("the flow has no task {}", name.task.task)));
+            return Err(format!("the flow has no task {}", name.task.task));
         };
         let direction = name.direction;
-        let input =
-            job.input(task, direction).map_err(|problems| reject("input.invalid", problems.to_string()))?;
+        let input = job.input(task, direction).map_err(|problems| problems.to_string())?;
         let default_timeout = self.engine.limits.call_timeout;
         let timeout = task.timeout_ms.map_or(default_timeout, Duration::from_millis);
         let left = job.status.deadline.map(|deadline| deadline - self.engine.now());
