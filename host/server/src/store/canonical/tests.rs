@@ -11,6 +11,9 @@ use sample::{fill, small};
 
 mod sample;
 
+/// What is done to a line.
+type Edit<'a> = &'a dyn Fn(&str) -> String;
+
 /// The form of a store with one of everything.
 async fn form() -> Vec<u8> {
     let store = RedbStore::open_in_memory().expect("opens");
@@ -119,7 +122,7 @@ fn a_form_of_which_any_byte_is_changed_is_refused() {
 #[tokio::test]
 async fn a_line_that_is_wrong_is_named() {
     let form = form().await;
-    let cases: [(&str, &dyn Fn(&str) -> String, i64, &str); 9] = [
+    let cases: [(&str, Edit<'_>, i64, &str); 9] = [
         ("{\"job\"", &|line| line.replacen("\"spec\"", "\"spice\"", 1), 0, "unknown field `spice`"),
         ("{\"flow\"", &|_| String::new(), 0, "no flow is before it"),
         ("{\"flow\"", &|line| line.replacen("\"act\"", "\"other\"", 1), 1, "and the flow before it is"),
@@ -246,7 +249,7 @@ async fn a_foreign_file_leaves_the_store_empty_and_a_cut_one_leaves_it_marked() 
 #[tokio::test]
 async fn a_job_that_its_entries_do_not_make_is_refused_with_its_line() {
     let form = sample::form_of_a_small_store();
-    let cases: [(&str, &dyn Fn(&str) -> String, &str); 3] = [
+    let cases: [(&str, Edit<'_>, &str); 3] = [
         (
             "{\"job\"",
             &|line| line.replacen("\"priority\":0", "\"priority\":7", 1),
