@@ -57,7 +57,7 @@ async fn an_installation_moves_from_redb_to_postgres_and_back() {
     import(&file, &form_of(&database).await).await.expect("it moves back");
     assert!(form_of(&file).await == original);
     // What is there is never mixed with what comes.
-    let refused = import(&database, &original).await.err().expect("it is not empty").to_string();
+    let refused = import(&database, &original).await.expect_err("it is not empty").to_string();
     assert!(refused.contains("not empty"), "{refused}");
 }
 
@@ -137,7 +137,7 @@ async fn a_store_is_checked_only_while_no_host_has_it_and_exported_at_any_time()
     store.commit(unit(vec![put])).await.expect("stored");
     let place = Place::Postgres(PostgresSettings::at(schema.url()));
     let checked = place.check(&mut |_| {}).await;
-    assert!(checked.err().expect("a host has it").to_string().contains("in use"));
+    assert!(checked.expect_err("a host has it").to_string().contains("in use"));
     assert!(form_of(&place).await == form(&*store).await);
     store.close().await;
     let alone = PostgresStore::open_to_read(PostgresSettings::at(schema.url()), Company::Refused).await;

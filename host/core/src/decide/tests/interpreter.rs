@@ -177,12 +177,15 @@ impl Interpreter {
     }
 }
 
+/// Priority, where it nests, and picks of other tasks for needs and data.
+type TaskParts = (i32, usize, Vec<(Index, u8)>);
+
 /// What a random flow is made of.
 #[derive(Debug, Clone)]
 struct Draft {
     outer: Pattern,
     /// For each task: priority, where it nests, and picks of other tasks for needs and data.
-    tasks: Vec<(i32, usize, Vec<(Index, u8)>)>,
+    tasks: Vec<TaskParts>,
     inner: Vec<Pattern>,
 }
 
