@@ -1,7 +1,8 @@
 //! Loading: the rows that a batch decides on, locked in the order of their keys.
 //!
-//! Invariant: records before jobs before unique keys, each in order, so that two transactions never wait for each
-//! other in a circle.
+//! Invariant: records before jobs, each in order, so that two transactions seldom wait for each other in a circle; where
+//! they do, the database ends one of them, which is tried again. Unique keys are only read: who takes one that another
+//! took meanwhile finds out when it is written.
 
 use std::collections::BTreeSet;
 

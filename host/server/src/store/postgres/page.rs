@@ -16,7 +16,7 @@ use crate::store::{Exported, StoreFailure};
 /// A table whose rows are parts of jobs.
 pub(super) struct Table {
     name: &'static str,
-    /// The columns that the key has behind the job, with their types, and what else is read.
+    /// The first rows, and those behind a key: job, what orders the rows of a job, body.
     first: &'static str,
     next: &'static str,
     read: fn(&Row) -> Result<Exported, StoreFailure>,
