@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::Digest;
+use crate::scope::{Scope, When};
 
 /// Tasks, and flows nested in them, in one pattern.
 ///
@@ -26,6 +27,9 @@ pub struct Flow<P = PluginPin> {
     /// Calls that one job may have under way at once; the host's bound where absent, and never more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_max: Option<u32>,
+    /// What makes the whole flow run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// What order the nodes of a flow have among themselves, before their needs are looked at.
@@ -77,6 +81,11 @@ pub struct Nested<P = PluginPin> {
     /// Tasks and nested flows that are applied before any of this one begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// What makes it run again, or for each of several values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
 }
 
 /// One task: an action of a pinned plugin, with inputs.
@@ -104,6 +113,8 @@ pub struct Task<P = PluginPin> {
     pub timeout_ms: Option<u64>,
     #[serde(default)]
     pub retry: RetryPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
 }
 
 fn is_zero(priority: &i32) -> bool {
@@ -174,7 +185,7 @@ impl<P> Flow<P> {
     /// Tasks, one after the other.
     pub fn linear(tasks: impl IntoIterator<Item = Task<P>>) -> Self {
         let nodes = tasks.into_iter().map(Node::Task).collect();
-        Self { pattern: Pattern::Linear, nodes, defaults: BTreeMap::new(), parallel_max: None }
+        Self { pattern: Pattern::Linear, nodes, defaults: BTreeMap::new(), parallel_max: None, scope: None }
     }
 
     /// Every task at any depth, in the order of definition.
@@ -217,7 +228,13 @@ impl<P> Flow<P> {
     /// The same flow with its plugins named otherwise.
     pub fn map<Q>(self, mut plugin: impl FnMut(P) -> Q) -> Flow<Q> {
         let nodes = self.nodes.into_iter().map(|node| node.map(&mut plugin)).collect();
-        Flow { pattern: self.pattern, nodes, defaults: self.defaults, parallel_max: self.parallel_max }
+        Flow {
+            pattern: self.pattern,
+            nodes,
+            defaults: self.defaults,
+            parallel_max: self.parallel_max,
+            scope: self.scope,
+        }
     }
 }
 
@@ -259,12 +276,15 @@ impl<P> Node<P> {
                 priority: task.priority,
                 timeout_ms: task.timeout_ms,
                 retry: task.retry,
+                when: task.when,
             }),
             Self::Flow(nested) => Node::Flow(Nested {
                 name: nested.name,
                 pattern: nested.pattern,
                 nodes: nested.nodes.into_iter().map(|node| node.map(plugin)).collect(),
                 needs: nested.needs,
+                scope: nested.scope,
+                when: nested.when,
             }),
         }
     }
