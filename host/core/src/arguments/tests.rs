@@ -63,6 +63,7 @@ pub(crate) fn task(name: &str, inputs: &[(&str, Input)], provides: &[(&str, &str
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
+        when: None,
     }
 }
 

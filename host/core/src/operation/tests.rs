@@ -74,6 +74,7 @@ fn spec() -> OperationSpec {
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
+        when: None,
     };
     OperationSpec {
         name: "backup".to_owned(),

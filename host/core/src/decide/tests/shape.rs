@@ -22,6 +22,7 @@ pub fn task(name: &str) -> Task {
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
+        when: None,
     }
 }
 
@@ -35,12 +36,14 @@ pub fn nested(name: &str, pattern: Pattern, nodes: impl IntoIterator<Item = Node
         pattern,
         nodes: nodes.into_iter().collect(),
         needs: Vec::new(),
+        scope: None,
+        when: None,
     })
 }
 
 pub fn flow_of(pattern: Pattern, nodes: impl IntoIterator<Item = Node>) -> Flow {
     let nodes = nodes.into_iter().collect();
-    Flow { pattern, nodes, defaults: BTreeMap::new(), parallel_max: None }
+    Flow { pattern, nodes, defaults: BTreeMap::new(), parallel_max: None, scope: None }
 }
 
 /// More about a node.
