@@ -13,7 +13,9 @@ mod schema;
 pub use flow_check::{
     ATTEMPTS_MAX, CALL_TIMEOUT_MS_MAX, FACTOR_PERCENT_MAX, PAUSE_MS_MAX, effective_arguments, validate_flow,
 };
-pub use flow_shape::{NEEDS_MAX, NESTED_MAX, NESTING_MAX, TASK_PRIORITY_MAX, TASKS_MAX};
+pub use flow_shape::{
+    ELEMENTS_MAX, INSTANCES_MAX, NEEDS_MAX, NESTED_MAX, NESTING_MAX, TASK_PRIORITY_MAX, TASKS_MAX,
+};
 pub use name::{
     LABELS_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX, check_description, check_labels, check_name, check_text,
 };

@@ -13,6 +13,7 @@ pub mod claim;
 pub mod control;
 pub mod create;
 pub mod outcome;
+mod scope;
 
 /// Claims lost in a row with a call in flight before the job is taken off the board: one more than the
 /// crashes that a bad afternoon of an innocent job may see.

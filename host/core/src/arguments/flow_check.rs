@@ -225,7 +225,7 @@ impl Check<'_> {
                 let is_optional = matches!(input, Input::Optional(_));
                 match (self.argument(name), self.plan.provider(&task.name, name)) {
                     (Some(sight), _) => sight,
-                    (None, Provider::Task(_)) => Sight::Awaited,
+                    (None, Provider::Task(_) | Provider::Scope(_)) => Sight::Awaited,
                     (None, Provider::Several(tasks)) => Sight::Missing(format!(
                         "{name:?} is provided by {}, and nothing says which of them is meant; name the task and a \
                          pointer into its output",

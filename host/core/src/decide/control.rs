@@ -187,7 +187,7 @@ impl Decision<'_> {
             JobState::Failed if self.job.status.epoch > 0 => {
                 // What was left in the middle of its revert cannot be applied: its undoing comes first.
                 let is_half_undone = |state| matches!(state, TaskState::Reverting | TaskState::RevertFailed);
-                let is_stuck = self.job.instances.values().any(|i| is_half_undone(i.state));
+                let is_stuck = self.job.task_instances().any(|i| is_half_undone(i.state));
                 let direction = if is_stuck { Direction::Revert } else { Direction::Apply };
                 self.reopen(direction, reason);
                 Ok(())
