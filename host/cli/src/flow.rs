@@ -154,7 +154,7 @@ impl FlowDocument {
         };
         let tasks = self.tasks.into_iter().map(TaskDocument::wire).collect::<Result<_, _>>()?;
         let pattern = self.pattern.wire().into();
-        Ok(v1::Flow { tasks, defaults_json, pattern, parallel_max: self.parallel_max })
+        Ok(v1::Flow { tasks, defaults_json, pattern, parallel_max: self.parallel_max, scope: None })
     }
 }
 
@@ -212,6 +212,7 @@ impl TaskDocument {
                 backoff_multiplier: retry.backoff_multiplier,
             }),
             digest: String::new(),
+            when: None,
         })
     }
 }

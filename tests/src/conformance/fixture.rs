@@ -65,6 +65,7 @@ pub fn flow(plugin_name: &str, tasks: usize) -> Arc<Flow> {
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy { attempts_max: 3, pause_ms: 100, pause_ms_max: 1_000, ..RetryPolicy::default() },
+        when: None,
     };
     Arc::new(Flow::linear((1..=tasks).map(task)))
 }

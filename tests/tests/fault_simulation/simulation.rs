@@ -151,6 +151,7 @@ impl Simulation {
             priority: 0,
             timeout_ms: None,
             retry: retry.clone(),
+            when: None,
         };
         let pattern = if self.random.chance(40) { Pattern::Unordered } else { Pattern::Linear };
         let later = TimeDelta::minutes(self.random.below(90) as i64);

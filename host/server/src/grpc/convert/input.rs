@@ -22,7 +22,8 @@ pub fn inputs(
     converted.collect()
 }
 
-fn source(problems: &mut Problems, path: &str, source: Option<Source>) -> Input {
+/// Where one value comes from.
+pub(super) fn source(problems: &mut Problems, path: &str, source: Option<Source>) -> Input {
     match source {
         Some(Source::LiteralJson(text)) => Input::Literal(json::value(problems, path, &text)),
         Some(Source::Argument(name)) => Input::Argument(name),
@@ -37,17 +38,18 @@ fn source(problems: &mut Problems, path: &str, source: Option<Source>) -> Input 
 }
 
 pub fn to_wire(inputs: &BTreeMap<String, Input>) -> BTreeMap<String, v1::Input> {
-    let converted = inputs.iter().map(|(name, input)| {
-        let source = match input {
-            Input::Literal(value) => Source::LiteralJson(value.to_string()),
-            Input::Argument(name) => Source::Argument(name.clone()),
-            Input::Output { task, pointer } => {
-                Source::Output(v1::TaskOutput { task: task.clone(), pointer: pointer.clone() })
-            }
-            Input::From(name) => Source::Name(name.clone()),
-            Input::Optional(name) => Source::OptionalName(name.clone()),
-        };
-        (name.clone(), v1::Input { source: Some(source) })
-    });
-    converted.collect()
+    inputs.iter().map(|(name, input)| (name.clone(), source_to_wire(input))).collect()
+}
+
+pub(super) fn source_to_wire(input: &Input) -> v1::Input {
+    let source = match input {
+        Input::Literal(value) => Source::LiteralJson(value.to_string()),
+        Input::Argument(name) => Source::Argument(name.clone()),
+        Input::Output { task, pointer } => {
+            Source::Output(v1::TaskOutput { task: task.clone(), pointer: pointer.clone() })
+        }
+        Input::From(name) => Source::Name(name.clone()),
+        Input::Optional(name) => Source::OptionalName(name.clone()),
+    };
+    v1::Input { source: Some(source) }
 }

@@ -25,6 +25,7 @@ pub mod operation;
 pub mod plugin;
 pub mod retry;
 pub mod schedule;
+pub mod scope;
 pub mod submission;
 pub mod time;
 pub mod trigger;

@@ -24,7 +24,8 @@ pub fn policy(problems: &mut Problems, path: &str, retry: Option<&v1::RetryPolic
     }
 }
 
-fn percent(problems: &mut Problems, path: &str, multiplier: f64) -> Option<u32> {
+/// The factor in percent; `None` where none is given.
+pub(super) fn percent(problems: &mut Problems, path: &str, multiplier: f64) -> Option<u32> {
     if multiplier == 0.0 {
         return None;
     }

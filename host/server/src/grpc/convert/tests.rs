@@ -77,10 +77,21 @@ fn tree() -> v1::Work {
     let Some(Kind::Flow(mut tree)) = flow().kind else { panic!() };
     let twice =
         ["one", "two"].map(|name| v1::Task { name: name.to_owned(), priority: -3, ..tree.tasks[0].clone() });
-    let inner =
-        v1::Flow { tasks: twice.to_vec(), pattern: v1::Pattern::Unordered.into(), ..v1::Flow::default() };
+    let until = v1::Repeat { until: "done".to_owned(), rounds_max: 3, ..v1::Repeat::default() };
+    let inner = v1::Flow {
+        tasks: twice.to_vec(),
+        pattern: v1::Pattern::Unordered.into(),
+        scope: Some(v1::flow::Scope::Repeat(until)),
+        ..v1::Flow::default()
+    };
     let needs = vec![tree.tasks[0].name.clone()];
-    tree.tasks.push(v1::Task { name: "both".to_owned(), flow: Some(inner), needs, ..v1::Task::default() });
+    let when = Some(v1::When { condition: "keep > 1".to_owned(), skips: v1::SkipDepth::Flow.into() });
+    tree.tasks[0].when = when.clone();
+    let both = v1::Task { name: "both".to_owned(), flow: Some(inner), needs, when, ..v1::Task::default() };
+    tree.tasks.push(both);
+    let strategy = Some(v1::scope_retry::Strategy::Times(2));
+    let retry = v1::ScopeRetry { strategy, ..v1::ScopeRetry::default() };
+    tree.scope = Some(v1::flow::Scope::Retry(retry));
     (tree.pattern, tree.parallel_max) = (v1::Pattern::Graph.into(), 7);
     v1::Work { kind: Some(Kind::Flow(tree)) }
 }

@@ -6,7 +6,7 @@ use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
 use super::time::{duration, millis};
-use super::{input, json, retry};
+use super::{input, json, retry, scope};
 
 /// The flow that does the work. One action is a flow of one task, whose input is the job's arguments.
 pub fn flow(problems: &mut Problems, path: &str, work: Option<v1::Work>) -> Flow<String> {
@@ -33,6 +33,7 @@ fn lone(problems: &mut Problems, path: &str, action: v1::Action) -> Flow<String>
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
+        when: None,
     };
     Flow::linear([task])
 }
@@ -44,6 +45,7 @@ fn several(problems: &mut Problems, path: &str, flow: v1::Flow) -> Flow<String> 
         nodes: nodes(problems, path, flow.tasks),
         defaults: defaults.into_iter().collect(),
         parallel_max: (flow.parallel_max != 0).then_some(flow.parallel_max),
+        scope: scope::scope(problems, path, flow.scope),
     }
 }
 
@@ -88,8 +90,11 @@ fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -
         let whose = if field.starts_with("flow.") { "the outermost flow" } else { "the tasks in it" };
         problems.add(format!("{path}.{field}"), format!("is not of a nested flow: give it to {whose}"));
     }
+    let when = scope::when(problems, path, task.when);
     let path = format!("{path}.flow");
     Nested {
+        when,
+        scope: scope::scope(problems, &path, flow.scope),
         name: task.name,
         pattern: pattern(problems, &path, flow.pattern),
         nodes: nodes(problems, &path, flow.tasks),
@@ -109,6 +114,7 @@ fn task(problems: &mut Problems, path: &str, task: v1::Task) -> Task<String> {
         priority: task.priority,
         timeout_ms: millis(problems, &format!("{path}.timeout"), task.timeout.as_ref()),
         retry: retry::policy(problems, &format!("{path}.retry"), task.retry.as_ref()),
+        when: scope::when(problems, path, task.when),
         name: task.name,
         plugin: task.plugin,
         action: task.action,
@@ -140,6 +146,7 @@ pub fn to_wire(flow: &Flow) -> v1::Work {
             },
             pattern: pattern_to_wire(flow.pattern).into(),
             parallel_max: flow.parallel_max.unwrap_or_default(),
+            scope: flow.scope.as_ref().map(scope::to_wire),
         }),
     };
     v1::Work { kind: Some(kind) }
@@ -161,9 +168,11 @@ fn node_to_wire(node: &Node) -> v1::Task {
     v1::Task {
         name: nested.name.clone(),
         needs: nested.needs.clone(),
+        when: nested.when.as_ref().map(scope::when_to_wire),
         flow: Some(v1::Flow {
             tasks: nested.nodes.iter().map(node_to_wire).collect(),
             pattern: pattern_to_wire(nested.pattern).into(),
+            scope: nested.scope.as_ref().map(scope::to_wire),
             ..v1::Flow::default()
         }),
         ..v1::Task::default()
@@ -187,6 +196,7 @@ fn task_to_wire(task: &Task) -> v1::Task {
         flow: None,
         needs: task.needs.clone(),
         priority: task.priority,
+        when: task.when.as_ref().map(scope::when_to_wire),
     }
 }
 

@@ -43,6 +43,7 @@ fn flow() -> Arc<Flow> {
         priority: 0,
         timeout_ms: None,
         retry: RetryPolicy::default(),
+        when: None,
     };
     Arc::new(Flow::linear([task]))
 }
