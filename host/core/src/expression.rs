@@ -25,6 +25,7 @@ const NAMES: &str = "names";
 pub struct Expression {
     program: Program,
     names: BTreeSet<String>,
+    tested: BTreeSet<String>,
 }
 
 /// Why an expression gave nothing.
@@ -70,12 +71,17 @@ impl Expression {
         if walk.deepest > MACRO_DEPTH_MAX {
             return Err(ExpressionError::TooDeep(walk.deepest));
         }
-        Ok(Self { program, names: walk.names })
+        Ok(Self { program, names: walk.names, tested: walk.tested })
     }
 
     /// The names that it reads.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// It asks with `has(names.x)` whether the name has a value.
+    pub fn tests(&self, name: &str) -> bool {
+        self.tested.contains(name)
     }
 
     /// Whether it holds. Names that have no value are left out: `has(names.x)` tells.
@@ -144,6 +150,7 @@ pub fn names_of(source: &str) -> BTreeSet<String> {
 #[derive(Default)]
 struct Walk {
     names: BTreeSet<String>,
+    tested: BTreeSet<String>,
     /// Variables of the macros around.
     bound: Vec<String>,
     depth: usize,
@@ -157,7 +164,10 @@ impl Walk {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => match &select.operand.expr {
-                Expr::Ident(name) if self.is_names(name) => self.named(&select.field),
+                Expr::Ident(name) if self.is_names(name) => {
+                    self.named(&select.field);
+                    self.tested.extend(select.test.then(|| select.field.clone()));
+                }
                 _ => self.expression(&select.operand),
             },
             Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {

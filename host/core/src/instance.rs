@@ -209,8 +209,16 @@ impl TaskInstance {
         }
     }
 
+    /// It is a scope, which has no calls and no effects of its own.
+    pub fn is_scope(&self) -> bool {
+        self.plugin.is_none()
+    }
+
     /// A call is under way, or was when its host was last heard of.
     pub fn is_in_flight(&self) -> bool {
+        if self.is_scope() {
+            return false;
+        }
         match self.state {
             TaskState::Applying => true,
             TaskState::Reverting => self.next_try.is_none(),
@@ -237,6 +245,9 @@ impl TaskInstance {
 
     /// Effects exist, or may.
     pub fn has_effects(&self) -> bool {
+        if self.is_scope() {
+            return false;
+        }
         match self.state {
             TaskState::Pending | TaskState::Skipped | TaskState::Reverted => false,
             TaskState::ApplyFailed => !self.is_lone_reject(),

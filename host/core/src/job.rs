@@ -368,6 +368,11 @@ impl Job {
         self.flow.tasks().flat_map(|task| self.instances_of(&task.name))
     }
 
+    /// Every scope that was begun or left out, in the order of the flow, then of iteration.
+    pub fn scope_instances(&self) -> impl Iterator<Item = &TaskInstance> {
+        self.plan.scopes_in_order().into_iter().flat_map(|scope| self.instances_of(self.plan.name(scope)))
+    }
+
     /// When, at the earliest, a task whose last call asked for a pause wants to be called again.
     pub fn next_try(&self) -> Option<DateTime<Utc>> {
         self.frontier.wake()

@@ -105,6 +105,16 @@ impl Plan {
         }
     }
 
+    /// The flow has a task or scope of that name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.node(name).is_some()
+    }
+
+    /// How many numbers the iteration of a task or scope has for the scopes around it.
+    pub fn depth(&self, name: &str) -> usize {
+        self.node(name).map_or(0, |node| self.section(self.seat(node).0).depth)
+    }
+
     /// The name of the task or scope with that number.
     pub fn name(&self, node: u32) -> &str {
         match self.inside(node) {
@@ -150,6 +160,11 @@ impl Plan {
         }
         around.reverse();
         around
+    }
+
+    /// The scopes, each after those around it.
+    pub(crate) fn scopes_in_order(&self) -> Vec<u32> {
+        self.sections.iter().filter_map(|section| section.scope).collect()
     }
 
     pub(crate) fn priority(&self, node: u32) -> i32 {

@@ -111,7 +111,7 @@ impl<'a> View<'a> {
 
     pub fn is_faulty(&self, seat: &Seat) -> bool {
         let is_faulty = |instance: &TaskInstance| {
-            instance.scope.is_none() && instance.output.is_none() && instance.fault.is_some()
+            !instance.is_scope() && instance.output.is_none() && instance.fault.is_some()
         };
         self.current(seat).is_some_and(is_faulty)
     }

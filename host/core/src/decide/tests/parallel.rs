@@ -69,7 +69,7 @@ fn v12_a_failed_revert_stops_its_own_path_only() {
     assert!(!trace.contains("t2:reverting") && !trace.contains("first:reverting"), "{trace}");
     // An operator accepts it, and what was behind it goes on.
     let accept = crate::decide::control::Resolution::Accept;
-    bench.decide(|d| d.resolve("nasty_fail", accept, "known".into())).expect("it failed");
+    bench.decide(|d| d.resolve("nasty_fail", &[], accept, "known".into())).expect("it failed");
     assert_eq!(bench.run(), JobState::Failed);
     assert_eq!(bench.residue(), ["nasty_fail"]);
 }

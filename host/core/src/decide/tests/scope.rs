@@ -254,7 +254,7 @@ fn an_operator_resolves_what_a_scope_could_not_undo_and_tries_anew() {
     let (_, state, mut bench) = run(bench);
     assert_eq!((state, bench.residue()), (JobState::Failed, vec!["a#1".to_owned()]));
     bench
-        .decide(|d| d.resolve("a", crate::decide::control::Resolution::Retry, "again".into()))
+        .decide(|d| d.resolve("a", &[], crate::decide::control::Resolution::Retry, "again".into()))
         .expect("it failed");
     assert_eq!(bench.run(), JobState::Reverted);
 }
@@ -547,7 +547,7 @@ fn an_operators_retry_of_what_was_undone_begins_another_series() {
     let (_, state, mut bench) = run(bench);
     assert_eq!((state, bench.residue()), (JobState::Failed, vec!["nasty".to_owned()]));
     bench
-        .decide(|d| d.resolve("nasty", crate::decide::control::Resolution::Accept, "it stays".into()))
+        .decide(|d| d.resolve("nasty", &[], crate::decide::control::Resolution::Accept, "it stays".into()))
         .expect("it failed");
     assert_eq!(bench.run(), JobState::Failed);
     bench.decide(|d| d.retry("anew".into())).expect("it failed");

@@ -196,7 +196,8 @@ fn p08_every_fact_about_a_task_is_legal_by_the_tables_or_refused() {
             for (fact, leads_to, happens) in task_facts() {
                 let mut job = Bench::of(&["a"]).job;
                 let name = fact.task().expect("it is about a task").clone();
-                let mut instance = crate::instance::TaskInstance::pending(name.clone(), None);
+                let mut instance =
+                    crate::instance::TaskInstance::pending(name.clone(), Some(crate::id::Digest::of(b"")));
                 instance.state = task_state;
                 instance.attempt = u32::from(!matches!(task_state, T::Pending | T::Skipped));
                 // It waits for its next attempt: a call under way is never begun again.
