@@ -3,6 +3,7 @@
 mod e2e_flow {
     mod graph;
     mod parallel;
+    mod scope;
 }
 
 use serde_json::json;
