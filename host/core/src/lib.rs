@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod flow;
 pub mod plan;
 pub mod plugin;
+pub mod revision;
 pub mod scope;
 
 pub mod call;
