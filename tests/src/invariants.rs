@@ -97,6 +97,12 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
     let mut problems = Vec::new();
     for entry in entries {
         let Some(name) = entry.fact.task().cloned() else { continue };
+        if entry.fact.is_of_scope() {
+            states.extend(state_after(&entry.fact).map(|state| (name, state)));
+            continue;
+        }
+        let depth = job.plan.depth(&name.task);
+        let is_beside = |other: &InstanceName| other.iteration.get(..depth) == name.iteration.get(..depth);
         let Some(needed) = before.get(name.task.as_str()) else {
             problems
                 .push(format!("entry {} is of a task {name} that the flow does not have", entry.sequence));
@@ -105,8 +111,9 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
         match &entry.fact {
             Fact::TaskApplying { .. } => {
                 for needed in needed {
-                    let is_applied = states.iter().rfind(|(other, _)| other.task == *needed);
-                    if is_applied.map(|(_, state)| *state) != Some(TaskState::Applied) {
+                    let needs = states.iter().rfind(|(other, _)| other.task == *needed && is_beside(other));
+                    let is_met = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
+                    if !needs.is_some_and(|(_, state)| is_met(*state)) {
                         problems.push(format!("{name} is applied before {needed} was"));
                     }
                 }
@@ -115,7 +122,7 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
                 let is_behind =
                     |other: &str| before.get(other).is_some_and(|b| b.contains(&name.task.as_str()));
                 for (other, state) in &states {
-                    if is_behind(&other.task) && !is_out_of_the_way(*state) {
+                    if is_behind(&other.task) && is_beside(other) && !is_out_of_the_way(*state) {
                         problems.push(format!("{name} is reverted while {other} is {}", state.word()));
                     }
                 }
@@ -130,7 +137,8 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
 }
 
 fn is_out_of_the_way(state: TaskState) -> bool {
-    matches!(state, TaskState::Pending | TaskState::Reverted | TaskState::Accepted | TaskState::SkippedRevert)
+    use TaskState::{Accepted, Pending, Reverted, Skipped, SkippedRevert};
+    matches!(state, Pending | Skipped | Reverted | Accepted | SkippedRevert)
 }
 
 fn state_after(fact: &Fact) -> Option<TaskState> {
@@ -147,6 +155,13 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
         Fact::TaskRevertFailed { .. } => TaskState::RevertFailed,
         Fact::TaskRevertAccepted { .. } => TaskState::Accepted,
         Fact::TaskRevertSkipped { .. } => TaskState::SkippedRevert,
+        Fact::TaskSkipped { .. } | Fact::ScopeSkipped { .. } => TaskState::Skipped,
+        Fact::ScopeApplying { .. } => TaskState::Applying,
+        Fact::ScopeReverting { .. } => TaskState::Reverting,
+        Fact::ScopeBackoff { .. } => TaskState::Backoff,
+        Fact::ScopeApplied { .. } => TaskState::Applied,
+        Fact::ScopeApplyFailed { .. } => TaskState::ApplyFailed,
+        Fact::ScopeReverted { .. } => TaskState::Reverted,
         _ => return None,
     })
 }
@@ -154,11 +169,13 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
 /// X02, by the rows: what a terminal state promises.
 fn honesty(job: &Job) -> Vec<String> {
     let mut problems = Vec::new();
-    let left: Vec<_> = job.instances.values().filter(|i| i.has_effects()).map(|i| i.name.clone()).collect();
+    let left: Vec<_> = job.task_instances().filter(|i| i.has_effects()).map(|i| i.name.clone()).collect();
     match job.status.state {
         JobState::Succeeded => {
             for task in job.flow.tasks() {
-                if job.current(&task.name).map(|instance| instance.state) != Some(TaskState::Applied) {
+                let is_done = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
+                // A map of nothing has no instances.
+                if job.current(&task.name).is_some_and(|instance| !is_done(instance.state)) {
                     problems.push(format!("it succeeded, and {} is not applied", task.name));
                 }
             }

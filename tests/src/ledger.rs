@@ -53,7 +53,8 @@ impl LedgerLine {
 
     /// Such as `apply b`.
     pub fn call(&self) -> String {
-        format!("{} {}", self.kind, self.task)
+        let rounds: String = self.iteration.iter().map(|round| format!("#{round}")).collect();
+        format!("{} {}{rounds}", self.kind, self.task)
     }
 }
 

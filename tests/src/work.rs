@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use windlass_proto::v1;
+use windlass_proto::v1::flow::Scope;
 use windlass_proto::v1::input::Source;
+use windlass_proto::v1::scope_retry::Strategy;
 
 use crate::plugins::FIXTURES;
 
@@ -69,6 +71,35 @@ pub fn gate(name: &str) -> v1::Task {
     task(name, "gate").with("name", literal(name.into()))
 }
 
+/// A flow that is tried so many times.
+pub fn times(times: u32) -> Scope {
+    tried(Strategy::Times(times))
+}
+
+/// A flow that is tried for each value of a list, seen as `x`.
+pub fn for_each(over: v1::Input) -> Scope {
+    tried(Strategy::ForEach(v1::ForEach { over: Some(over), name: "x".to_owned() }))
+}
+
+pub fn tried(strategy: Strategy) -> Scope {
+    Scope::Retry(v1::ScopeRetry { strategy: Some(strategy), ..v1::ScopeRetry::default() })
+}
+
+/// A flow that runs until a condition holds.
+pub fn repeat(until: &str, rounds_max: u32, pause: Duration) -> Scope {
+    Scope::Repeat(v1::Repeat {
+        until: until.to_owned(),
+        rounds_max,
+        backoff_initial: Some(duration(pause)),
+        ..v1::Repeat::default()
+    })
+}
+
+/// A flow that runs for each value of a list, seen as `x`.
+pub fn map(over: v1::Input, parallel_max: u32) -> Scope {
+    Scope::Map(v1::Map { over: Some(over), name: "x".to_owned(), parallel_max })
+}
+
 /// More about a task.
 pub trait Shape {
     fn with(self, name: &str, input: v1::Input) -> Self;
@@ -77,6 +108,9 @@ pub trait Shape {
     fn needs(self, needs: &[&str]) -> Self;
     fn priority(self, priority: i32) -> Self;
     fn within(self, timeout: Duration) -> Self;
+    fn when(self, condition: &str, skips: v1::SkipDepth) -> Self;
+    /// Of a nested flow: what makes it run again.
+    fn scope(self, scope: Scope) -> Self;
     fn retried(self, attempts_max: u32, backoff_initial: Duration) -> Self;
 }
 
@@ -108,6 +142,16 @@ impl Shape for v1::Task {
 
     fn within(mut self, timeout: Duration) -> Self {
         self.timeout = Some(duration(timeout));
+        self
+    }
+
+    fn when(mut self, condition: &str, skips: v1::SkipDepth) -> Self {
+        self.when = Some(v1::When { condition: condition.to_owned(), skips: skips.into() });
+        self
+    }
+
+    fn scope(mut self, scope: Scope) -> Self {
+        self.flow.as_mut().expect("only a nested flow runs again").scope = Some(scope);
         self
     }
 

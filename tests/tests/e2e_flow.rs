@@ -4,6 +4,7 @@ mod e2e_flow {
     mod graph;
     mod parallel;
     mod revision;
+    mod scope;
 }
 
 use serde_json::json;

@@ -13,6 +13,7 @@ pub mod claim;
 pub mod control;
 pub mod create;
 pub mod outcome;
+pub(crate) mod scope;
 
 /// Claims lost in a row with a call in flight before the job is taken off the board: one more than the
 /// crashes that a bad afternoon of an innocent job may see.
@@ -38,6 +39,8 @@ pub enum Rejected {
     State { job: crate::id::JobId, verb: &'static str, state: JobState, advice: &'static str },
     #[error("job {job} has no task {task:?} whose revert failed")]
     NoFailedRevert { job: crate::id::JobId, task: String },
+    #[error("the revert of task {task} of job {job} failed in several iterations; name one of {}", .names.join(", "))]
+    SeveralFailedReverts { job: crate::id::JobId, task: String, names: Vec<String> },
     #[error("job {job} is claimed by host {host}")]
     Claimed { job: crate::id::JobId, host: crate::id::HostId },
     #[error("job {job} is not claimed by host {host}")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Direction, Prior};
 use crate::fault::Fault;
 use crate::id::HostId;
-use crate::instance::{Failed, InstanceName};
+use crate::instance::{Failed, InstanceName, ScopeProgress};
 use crate::job::{CancelMode, Cause, JobState};
 use crate::payload::Payload;
 
@@ -155,6 +155,49 @@ pub enum Fact {
         task: InstanceName,
         reason: String,
     },
+    /// A condition did not hold: that of the task itself, or of what comes before it or holds it.
+    TaskSkipped {
+        task: InstanceName,
+        by: String,
+    },
+
+    /// An iteration of a scope begins, or, for an operator, goes on.
+    ScopeApplying {
+        scope: InstanceName,
+        progress: ScopeProgress,
+    },
+    /// An iteration failed, and is undone to be tried again.
+    ScopeReverting {
+        scope: InstanceName,
+        iteration: u32,
+        fault: Fault,
+    },
+    /// The next iteration begins after a pause.
+    ScopeBackoff {
+        scope: InstanceName,
+        iteration: u32,
+        next_try: DateTime<Utc>,
+    },
+    ScopeApplied {
+        scope: InstanceName,
+        iteration: u32,
+    },
+    ScopeApplyFailed {
+        scope: InstanceName,
+        iteration: u32,
+        fault: Fault,
+        /// The whole job is undone, whatever the scopes around it would do.
+        reverts_all: bool,
+    },
+    /// All that was done in it is undone.
+    ScopeReverted {
+        scope: InstanceName,
+    },
+    ScopeSkipped {
+        scope: InstanceName,
+        by: String,
+    },
+
     UndoRecorded {
         task: InstanceName,
         attempt: u32,
@@ -185,9 +228,16 @@ pub struct Line {
 }
 
 impl Fact {
-    /// The task instance that it is about.
+    /// The task instance or scope that it is about.
     pub fn task(&self) -> Option<&InstanceName> {
         match self {
+            Self::ScopeApplying { scope, .. }
+            | Self::ScopeReverting { scope, .. }
+            | Self::ScopeBackoff { scope, .. }
+            | Self::ScopeApplied { scope, .. }
+            | Self::ScopeApplyFailed { scope, .. }
+            | Self::ScopeReverted { scope }
+            | Self::ScopeSkipped { scope, .. } => Some(scope),
             Self::TaskApplying { task, .. }
             | Self::TaskApplied { task, .. }
             | Self::TaskBackoff { task, .. }
@@ -200,6 +250,7 @@ impl Fact {
             | Self::TaskRevertFailed { task, .. }
             | Self::TaskRevertAccepted { task, .. }
             | Self::TaskRevertSkipped { task, .. }
+            | Self::TaskSkipped { task, .. }
             | Self::UndoRecorded { task, .. }
             | Self::Progressed { task, .. }
             | Self::Printed { task, .. } => Some(task),
@@ -222,6 +273,20 @@ impl Fact {
             | Self::Reopened { .. }
             | Self::Ended { .. } => None,
         }
+    }
+
+    /// It is about a scope.
+    pub fn is_of_scope(&self) -> bool {
+        matches!(
+            self,
+            Self::ScopeApplying { .. }
+                | Self::ScopeReverting { .. }
+                | Self::ScopeBackoff { .. }
+                | Self::ScopeApplied { .. }
+                | Self::ScopeApplyFailed { .. }
+                | Self::ScopeReverted { .. }
+                | Self::ScopeSkipped { .. }
+        )
     }
 
     /// The attempt that it is about; 0 where it is about none.
@@ -277,6 +342,14 @@ impl Fact {
             Self::TaskRevertFailed { .. } => "task.revert_failed",
             Self::TaskRevertAccepted { .. } => "task.accepted",
             Self::TaskRevertSkipped { .. } => "task.skipped_revert",
+            Self::TaskSkipped { .. } => "task.skipped",
+            Self::ScopeApplying { .. } => "scope.applying",
+            Self::ScopeReverting { .. } => "scope.reverting",
+            Self::ScopeBackoff { .. } => "scope.backoff",
+            Self::ScopeApplied { .. } => "scope.applied",
+            Self::ScopeApplyFailed { .. } => "scope.apply_failed",
+            Self::ScopeReverted { .. } => "scope.reverted",
+            Self::ScopeSkipped { .. } => "scope.skipped",
             Self::UndoRecorded { .. } => "task.undo_recorded",
             Self::Progressed { .. } => "task.progressed",
             Self::Printed { .. } => "task.printed",

@@ -32,3 +32,13 @@ pub const HOST_MEMORY: &str = "host.memory";
 pub const HOST_OUTPUT: &str = "host.output";
 /// The plugin could not be called at all: its compiled form is missing, a grant cannot be honoured.
 pub const HOST_UNAVAILABLE: &str = "host.unavailable";
+/// A condition, or what makes a scope run again, could not be evaluated.
+pub const HOST_EXPRESSION: &str = "host.expression";
+/// A scope that is tried for each value of a list has nothing to try.
+pub const HOST_NOTHING_TO_TRY: &str = "host.nothing_to_try";
+/// What a scope runs for is no list, or too long a one.
+pub const HOST_LIST: &str = "host.list";
+/// The condition of a repeated scope did not hold after its last round.
+pub const HOST_ROUNDS: &str = "host.rounds";
+/// The job has more task instances than one job may have.
+pub const HOST_INSTANCES: &str = "host.instances";

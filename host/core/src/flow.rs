@@ -225,6 +225,18 @@ impl<P> Flow<P> {
         }
     }
 
+    /// The nested flow whose place in each level, from the outermost on, is given.
+    pub(crate) fn nested_at(&self, place: &[u32]) -> Option<&Nested<P>> {
+        let mut found = None;
+        let mut nodes = &self.nodes;
+        for level in place {
+            let Node::Flow(nested) = nodes.get(*level as usize)? else { return None };
+            found = Some(nested);
+            nodes = &nested.nodes;
+        }
+        found
+    }
+
     /// The same flow with its plugins named otherwise.
     pub fn map<Q>(self, mut plugin: impl FnMut(P) -> Q) -> Flow<Q> {
         let nodes = self.nodes.into_iter().map(|node| node.map(&mut plugin)).collect();
@@ -260,6 +272,13 @@ impl<P> Node<P> {
         match self {
             Self::Task(task) => &task.needs,
             Self::Flow(nested) => &nested.needs,
+        }
+    }
+
+    pub fn when(&self) -> Option<&When> {
+        match self {
+            Self::Task(task) => task.when.as_ref(),
+            Self::Flow(nested) => nested.when.as_ref(),
         }
     }
 

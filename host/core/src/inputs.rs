@@ -6,10 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::call::Direction;
 use crate::flow::{Input, Inputs, Task};
-use crate::instance::TaskState;
+use crate::frontier::{FrameName, Seat};
+use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::Job;
 use crate::plan::Provider;
 use crate::problem::Problems;
+use crate::scope::Scope;
 
 /// Names that an error tells of: a flow may provide thousands.
 const NAMED_MAX: usize = 64;
@@ -30,16 +32,22 @@ fn list(names: &[String]) -> String {
 impl Job {
     /// The input of a task's call. What it is made of never changes while the task is applied or reverted,
     /// so that every attempt gets the same.
-    pub fn input(&self, task: &Task, direction: Direction) -> Result<Value, Problems> {
+    pub fn input(&self, name: &InstanceName, direction: Direction) -> Result<Value, Problems> {
+        let (Some(task), Some(seat)) = (self.task(&name.task), self.plan.seat_of(name)) else {
+            let mut problems = Problems::default();
+            problems.add(format!("tasks.{}", name.task), "the flow has no such task");
+            return Err(problems);
+        };
         let (field, inputs) = match (direction, &task.revert_inputs, &task.inputs) {
             (Direction::Revert, Some(inputs), _) => ("revert_inputs", inputs),
             (_, _, Inputs::Named(inputs)) => ("inputs", inputs),
             (_, _, Inputs::Arguments) => return Ok(Value::Object(self.arguments())),
         };
+        let frame = FrameName::of(&self.plan, &seat);
         let mut object = Map::new();
         let mut problems = Problems::default();
         for (property, input) in inputs {
-            match self.resolve(task, input) {
+            match self.resolve(&task.name, &frame, input) {
                 Some(value) => {
                     object.insert(property.clone(), value);
                 }
@@ -53,14 +61,13 @@ impl Job {
         problems.or(Value::Object(object))
     }
 
-    fn resolve(&self, reader: &Task, input: &Input) -> Option<Value> {
+    /// The value of an input, for a task or scope in a frame.
+    pub(crate) fn resolve(&self, reader: &str, frame: &FrameName, input: &Input) -> Option<Value> {
         match input {
             Input::Literal(value) => Some(value.clone()),
             Input::Argument(name) => self.argument(name),
-            Input::Output { task, pointer } => {
-                self.current(task)?.output.as_ref()?.value()?.pointer(pointer).cloned()
-            }
-            Input::From(name) | Input::Optional(name) => self.lookup(reader, name),
+            Input::Output { task, pointer } => self.given(frame, self.plan.index(task)?, pointer, |_| true),
+            Input::From(name) | Input::Optional(name) => self.lookup(reader, frame, name),
         }
     }
 
@@ -76,33 +83,113 @@ impl Job {
         arguments
     }
 
-    /// A job argument, else what the nearest visible task provides.
-    fn lookup(&self, reader: &Task, name: &str) -> Option<Value> {
-        if let Some(argument) = self.argument(name) {
-            return Some(argument);
-        }
-        let Provider::Task(provider) = self.plan.provider(&reader.name, name) else { return None };
-        let provider = self.task(self.plan.name(provider))?;
-        // Its whole output goes by the task's own name.
-        let pointer = provider.provides.get(name).map_or("", String::as_str);
-        self.current(&provider.name)?.output.as_ref()?.value()?.pointer(pointer).cloned()
+    /// A job argument, else what the nearest visible provider has.
+    pub(crate) fn lookup(&self, reader: &str, frame: &FrameName, name: &str) -> Option<Value> {
+        self.argument(name).or_else(|| self.provided(frame, name, self.plan.provider(reader, name)))
     }
 
-    /// Everything that applied tasks provide: by name, and each whole output by the task's name.
+    /// The same when all of an iteration of a scope is applied.
+    pub(crate) fn lookup_at_end(&self, scope: &str, inside: &FrameName, name: &str) -> Option<Value> {
+        let provided = || self.provided(inside, name, self.plan.provider_at_end(scope, name));
+        self.argument(name).or_else(provided)
+    }
+
+    fn provided(&self, frame: &FrameName, name: &str, provider: Provider) -> Option<Value> {
+        match provider {
+            Provider::Task(task) => {
+                // Its whole output goes by the task's own name.
+                let provider = self.task(self.plan.name(task))?;
+                let pointer = provider.provides.get(name).map_or("", String::as_str);
+                self.given(frame, task, pointer, |_| true)
+            }
+            Provider::Scope(scope) => self.value_run_for(frame, scope),
+            Provider::Several(_) | Provider::Nobody => None,
+        }
+    }
+
+    /// What the frame's iteration of a scope runs for.
+    fn value_run_for(&self, frame: &FrameName, scope: u32) -> Option<Value> {
+        let depth = self.plan.section(self.plan.inside(scope)?).depth.checked_sub(1)?;
+        let seat = Seat { node: scope, path: frame.path.get(..depth)?.to_vec() };
+        let number = *frame.path.get(depth)?;
+        let progress = self.view().current(&seat)?.scope.as_ref()?;
+        let value = progress.value.as_ref()?.value();
+        match self.view().policy(scope)? {
+            Scope::Map(_) => value?.get(number as usize).cloned(),
+            _ if number == progress.iteration => value,
+            // An earlier try, of which something could not be undone.
+            policy => {
+                let around = FrameName::of(&self.plan, &seat);
+                let list = self.resolve(self.plan.name(scope), &around, policy.over()?)?;
+                list.get(number.checked_sub(progress.first)? as usize).cloned()
+            }
+        }
+    }
+
+    /// A part of what a task gave, as it is seen from a frame: of a scope that is elsewhere the last iteration, of a map
+    /// a list.
+    fn given(
+        &self,
+        frame: &FrameName,
+        task: u32,
+        pointer: &str,
+        counts: impl Fn(&TaskInstance) -> bool + Copy,
+    ) -> Option<Value> {
+        let scopes = self.plan.scopes_around(task);
+        self.given_in(frame, &scopes, Vec::new(), &|seat_path| {
+            let instance = self.view().current(&Seat { node: task, path: seat_path })?;
+            let output = instance.output.as_ref().filter(|_| counts(instance))?;
+            output.value()?.pointer(pointer).cloned()
+        })
+    }
+
+    fn given_in(
+        &self,
+        frame: &FrameName,
+        scopes: &[u32],
+        mut path: Vec<u32>,
+        value: &dyn Fn(Vec<u32>) -> Option<Value>,
+    ) -> Option<Value> {
+        let Some((scope, rest)) = scopes.split_first() else { return value(path) };
+        let inside = self.plan.inside(*scope)?;
+        let section = self.plan.section(inside);
+        if !section.iterates {
+            return self.given_in(frame, rest, path, value);
+        }
+        if (inside..=section.last).contains(&frame.section) {
+            path.push(*frame.path.get(section.depth - 1)?);
+            return self.given_in(frame, rest, path, value);
+        }
+        let instance = self.view().current(&Seat { node: *scope, path: path.clone() })?;
+        let progress = instance.scope.as_ref()?;
+        if let Some(Scope::Map(_)) = self.view().policy(*scope) {
+            let element = |index| {
+                let path = path.iter().copied().chain([index]).collect();
+                self.given_in(frame, rest, path, value).unwrap_or(Value::Null)
+            };
+            return Some((0..progress.bound).map(element).collect());
+        }
+        path.push(progress.iteration);
+        self.given_in(frame, rest, path, value)
+    }
+
+    /// Everything that applied tasks provide: by name, and each whole output by the task's name. Of a scope that ran
+    /// again that of the last iteration, of a map a list.
     pub fn outputs(&self) -> BTreeMap<String, Value> {
         let mut outputs = BTreeMap::new();
-        for task in self.flow.tasks() {
-            let Some(instance) = self.current(&task.name) else { continue };
-            if instance.state != TaskState::Applied {
+        let outermost = FrameName::outermost();
+        let is_applied = |instance: &TaskInstance| instance.state == TaskState::Applied;
+        for (index, task) in (0_u32..).zip(self.flow.tasks()) {
+            if !self.instances_of(&task.name).any(is_applied) {
                 continue;
             }
-            let Some(value) = instance.output.as_ref().and_then(|output| output.value()) else { continue };
+            let part = |pointer: &str| self.given(&outermost, index, pointer, is_applied);
             for (name, pointer) in &task.provides {
-                if let Some(part) = value.pointer(pointer) {
-                    outputs.insert(name.clone(), part.clone());
-                }
+                outputs.extend(part(pointer).map(|part| (name.clone(), part)));
             }
-            outputs.entry(task.name.clone()).or_insert(value);
+            if let Some(whole) = part("") {
+                outputs.entry(task.name.clone()).or_insert(whole);
+            }
         }
         outputs
     }

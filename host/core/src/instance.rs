@@ -1,4 +1,4 @@
-//! Task instances: one task of one job, in one iteration.
+//! Task instances: one task of one job, in one iteration; and scopes, which are kept in the same way.
 //!
 //! Invariant: an instance for which an intent to apply was recorded is undone when its job unwinds, unless
 //! its only attempt ended in `reject` and left no undo record.
@@ -19,7 +19,8 @@ use crate::payload::Payload;
 pub struct InstanceName {
     /// The task's name, unique in the flow.
     pub task: String,
-    /// Empty at first; extended by every re-apply after a revert.
+    /// A number for each scope around the task that runs again, the outermost first: the try or round from 1, the
+    /// element from 0. One more for every re-apply after an operator's retry of what was undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub iteration: Vec<u32>,
 }
@@ -40,10 +41,11 @@ impl InstanceName {
         digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The name of the instance that a re-apply after a revert makes.
-    pub(crate) fn next(&self) -> Self {
-        let round = self.iteration.first().map_or(1, |round| round + 1);
-        Self { task: self.task.clone(), iteration: vec![round] }
+    /// The name of the instance that a re-apply after a revert makes, in an iteration of its section.
+    pub(crate) fn next(&self, path: &[u32]) -> Self {
+        let round = self.iteration.get(path.len()).map_or(1, |round| round + 1);
+        let iteration = path.iter().copied().chain([round]).collect();
+        Self { task: self.task.clone(), iteration }
     }
 }
 
@@ -59,6 +61,8 @@ impl fmt::Display for InstanceName {
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     Pending,
+    /// A condition did not hold: it is left out, as if it were applied.
+    Skipped,
     Applying,
     /// An apply said `retry`; `next_try` says when.
     Backoff,
@@ -80,6 +84,7 @@ impl TaskState {
     pub fn word(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Skipped => "skipped",
             Self::Applying => "applying",
             Self::Backoff => "backoff",
             Self::InDoubt => "in_doubt",
@@ -106,13 +111,14 @@ pub enum Failed {
     RetriesUsedUp,
 }
 
-/// One task of one job, in one iteration.
+/// One task, or one scope, of one job, in one iteration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskInstance {
     pub name: InstanceName,
     pub state: TaskState,
-    /// The plugin that applied, and that reverts.
-    pub plugin: Digest,
+    /// The plugin that applied, and that reverts; none of a scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<Digest>,
     /// Calls of apply, ever.
     pub attempt: u32,
     /// Calls of revert, ever.
@@ -141,10 +147,41 @@ pub struct TaskInstance {
     pub ended: Option<DateTime<Utc>>,
     /// The last reported progress, 0 to 1, and its message.
     pub progress: Option<(f32, String)>,
+    /// How far a scope is; none of a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<ScopeProgress>,
+    /// The task or nested flow whose condition did not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<String>,
+}
+
+/// How far a scope is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScopeProgress {
+    /// The current iteration, from 1; 0 before the first. Of a map always 1: its elements are numbered from 0.
+    pub iteration: u32,
+    /// The iteration that the current series of tries or rounds began with: another than 1 after an operator's retry of
+    /// what was undone.
+    pub first: u32,
+    /// Tries, or rounds, in one series; the elements of a map.
+    pub bound: u32,
+    /// What it runs for: the value of the current try; of a map the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Payload>,
+    /// Its failure undoes the whole job, whatever the scopes around it would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reverts_all: bool,
+}
+
+impl ScopeProgress {
+    /// Tries or rounds of the current series, the one under way included.
+    pub fn tries_made(&self) -> u32 {
+        (self.iteration + 1).saturating_sub(self.first)
+    }
 }
 
 impl TaskInstance {
-    pub(crate) fn pending(name: InstanceName, plugin: Digest) -> Self {
+    pub(crate) fn pending(name: InstanceName, plugin: Option<Digest>) -> Self {
         Self {
             name,
             state: TaskState::Pending,
@@ -167,15 +204,26 @@ impl TaskInstance {
             revert_started: None,
             ended: None,
             progress: None,
+            scope: None,
+            skipped_by: None,
         }
+    }
+
+    /// It is a scope, which has no calls and no effects of its own.
+    pub fn is_scope(&self) -> bool {
+        self.plugin.is_none()
     }
 
     /// A call is under way, or was when its host was last heard of.
     pub fn is_in_flight(&self) -> bool {
+        if self.is_scope() {
+            return false;
+        }
         match self.state {
             TaskState::Applying => true,
             TaskState::Reverting => self.next_try.is_none(),
             TaskState::Pending
+            | TaskState::Skipped
             | TaskState::Backoff
             | TaskState::InDoubt
             | TaskState::ApplyFailed
@@ -191,14 +239,17 @@ impl TaskInstance {
     pub fn is_lone_reject(&self) -> bool {
         self.state == TaskState::ApplyFailed
             && self.failed == Some(Failed::Reject)
-            && self.attempt == 1
+            && self.attempt <= 1
             && self.undo.is_empty()
     }
 
     /// Effects exist, or may.
     pub fn has_effects(&self) -> bool {
+        if self.is_scope() {
+            return false;
+        }
         match self.state {
-            TaskState::Pending | TaskState::Reverted => false,
+            TaskState::Pending | TaskState::Skipped | TaskState::Reverted => false,
             TaskState::ApplyFailed => !self.is_lone_reject(),
             TaskState::Applying
             | TaskState::Backoff
@@ -209,6 +260,11 @@ impl TaskInstance {
             | TaskState::Accepted
             | TaskState::SkippedRevert => true,
         }
+    }
+
+    /// An operator let the effect be: it is not undone any more.
+    pub fn is_let_be(&self) -> bool {
+        matches!(self.state, TaskState::Accepted | TaskState::SkippedRevert)
     }
 
     /// What revert is told.

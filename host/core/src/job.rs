@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::call::{Direction, Grants};
 use crate::fault::Fault;
 use crate::flow::{Flow, Task};
-use crate::frontier::{Frontier, Stand};
+use crate::frontier::{Frontier, View};
 use crate::id::{Digest, HostId, JobId};
 use crate::instance::{InstanceName, TaskInstance};
 use crate::occurrence::Occurrence;
@@ -295,10 +295,11 @@ impl Job {
         instances: BTreeMap<InstanceName, TaskInstance>,
     ) -> Self {
         let plan = Arc::new(Plan::of(&flow));
-        let frontier = Frontier::of(&plan, status.direction, |_| Stand::Open);
-        let mut job = Self { spec, flow, plan, status, instances, frontier };
-        job.frontier = job.frontier_anew(job.status.direction);
-        job
+        let never_revert = spec.never_revert;
+        let run = status.runs.len() as u32;
+        let view = View { plan: &plan, flow: &flow, instances: &instances, run, never_revert };
+        let frontier = Frontier::of(&view, status.direction);
+        Self { spec, flow, plan, status, instances, frontier }
     }
 
     pub fn id(&self) -> JobId {
@@ -313,7 +314,35 @@ impl Job {
         }
     }
 
-    /// The latest instance of a task: an operator's retry after a revert opens the next.
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            plan: &self.plan,
+            flow: &self.flow,
+            instances: &self.instances,
+            run: self.status.runs.len() as u32,
+            never_revert: self.spec.never_revert,
+        }
+    }
+
+    /// The frontier as it follows from the instances.
+    pub(crate) fn frontier_anew(&self) -> Frontier {
+        Frontier::of(&self.view(), self.status.direction)
+    }
+
+    /// Takes what became of a task or scope into the frontier.
+    pub(crate) fn settle(&mut self, name: &InstanceName) {
+        let Some(seat) = self.plan.seat_of(name) else { return };
+        let view = View {
+            plan: &self.plan,
+            flow: &self.flow,
+            instances: &self.instances,
+            run: self.status.runs.len() as u32,
+            never_revert: self.spec.never_revert,
+        };
+        self.frontier.settle(&view, &seat);
+    }
+
+    /// The latest instance of a task or scope: a scope around it, or an operator's retry, opens the next.
     pub fn current(&self, task: &str) -> Option<&TaskInstance> {
         self.instances_of(task).last()
     }
@@ -324,20 +353,28 @@ impl Job {
 
     /// The calls that were begun, and whose outcome is not known, in the order of the flow.
     pub fn in_flight(&self) -> impl Iterator<Item = &TaskInstance> {
-        self.frontier.calling().filter_map(|task| {
-            let name = self.plan.name(task);
-            self.instances_of(name).filter(|instance| instance.is_in_flight()).last()
-        })
+        let in_flight = |seat| self.view().instances_at(seat).filter(|i| i.is_in_flight()).last();
+        self.frontier.calling().filter_map(in_flight)
     }
 
     pub fn in_flight_count(&self) -> usize {
         self.frontier.calling().len()
     }
 
-    /// Every instance of a task, the first iteration first.
+    /// Every instance of a task or scope, the first iteration first.
     pub fn instances_of(&self, task: &str) -> impl Iterator<Item = &TaskInstance> {
         let first = InstanceName { task: task.to_owned(), iteration: Vec::new() };
         self.instances.range(first..).map(|(_, i)| i).take_while(move |i| i.name.task == task)
+    }
+
+    /// The latest instance of every task in every iteration that it was touched in.
+    pub fn task_instances(&self) -> impl Iterator<Item = &TaskInstance> {
+        self.flow.tasks().flat_map(|task| self.instances_of(&task.name))
+    }
+
+    /// Every scope that was begun or left out, in the order of the flow, then of iteration.
+    pub fn scope_instances(&self) -> impl Iterator<Item = &TaskInstance> {
+        self.plan.scopes_in_order().into_iter().flat_map(|scope| self.instances_of(self.plan.name(scope)))
     }
 
     /// When, at the earliest, a task whose last call asked for a pause wants to be called again.
@@ -345,12 +382,19 @@ impl Job {
         self.frontier.wake()
     }
 
-    /// The failures of the tasks that were not applied in the end, in the order of the flow.
+    /// The failures of the tasks that were not applied in the end, in the order of the flow; of a scope that was tried
+    /// again, those of its last try.
     pub fn failures(&self) -> Vec<(String, Fault)> {
-        let faulty = self.frontier.faulty().filter_map(|task| {
-            let name = self.plan.name(task);
-            Some((name.to_owned(), self.current(name)?.fault.clone()?))
+        let view = self.view();
+        let faulty = self.frontier.faulty().filter(|seat| view.is_of_last_try(seat)).filter_map(|seat| {
+            Some((self.plan.name(seat.node).to_owned(), view.current(seat)?.fault.clone()?))
         });
         faulty.collect()
+    }
+
+    /// Which try of the innermost scope around it that is tried again an instance belongs to, from 1; 1 where there is
+    /// none.
+    pub fn scope_attempt(&self, name: &InstanceName) -> u32 {
+        self.plan.seat_of(name).map_or(1, |seat| self.view().scope_attempt(&seat))
     }
 }

@@ -6,6 +6,7 @@ pub mod payload;
 pub mod problem;
 
 pub mod arguments;
+pub mod expression;
 pub mod flow;
 pub mod plan;
 pub mod plugin;

@@ -1,8 +1,10 @@
 //! Plans: what follows from a flow's definition for the order of its tasks, and who provides what to whom.
 //!
-//! A plan is made once for a flow and never changes. It is a graph of *points*: one for each task, and two for each
-//! flow, its beginning and its end, so that a hundred tasks after a hundred others take two hundred edges and not ten
-//! thousand. An edge says that one point is passed before the other.
+//! A plan is made once for a flow and never changes. It is a graph of *points* for each *section*: one for each task and
+//! each scope, and two for each other flow, its beginning and its end, so that a hundred tasks after a hundred others
+//! take two hundred edges and not ten thousand. An edge says that one point is passed before the other.
+//!
+//! Tasks and scopes are *nodes*, numbered together: tasks first, in the order of definition.
 //!
 //! Invariant: a plan depends on the flow alone, never on the arguments of a job. Every edge is one that the definition
 //! allows; what it asks for and does not allow makes no edge and is a problem that validation tells. A valid flow's
@@ -11,23 +13,32 @@
 mod cycle;
 mod lookup;
 mod outline;
+mod read;
+mod section;
 
 use std::collections::BTreeSet;
 
-use crate::call::Direction;
-use crate::flow::{Flow, Input, Inputs, Pattern, Task};
+use crate::flow::{Flow, Pattern};
+use crate::frontier::Seat;
+use crate::instance::InstanceName;
+use crate::scope::SkipDepth;
 
 pub use lookup::Provider;
-pub use outline::Relation;
 use outline::{Member, Outline};
+pub use outline::{OUTERMOST, Relation};
+use read::Read;
+pub(crate) use section::Section;
+use section::{Sections, Spot};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plan {
     outline: Outline,
-    /// By point: what is passed before it, and what after it.
-    before: Vec<Vec<u32>>,
-    after: Vec<Vec<u32>>,
+    sections: Vec<Section>,
+    /// By node: where it is.
+    spots: Vec<Spot>,
+    /// By flow: the node that it is, where it is a scope.
+    scopes: Vec<Option<u32>>,
     /// Names of the tasks and nested flows on each cycle. Empty for a valid flow.
     cycles: Vec<Vec<String>>,
 }
@@ -35,20 +46,41 @@ pub struct Plan {
 impl Plan {
     pub fn of<P>(flow: &Flow<P>) -> Self {
         let outline = Outline::of(flow);
-        let mut edges = Edges { outline: &outline, pairs: BTreeSet::new() };
+        let mut sections = Sections::of(&outline);
+        let mut edges = Edges { outline: &outline, sections: &sections, pairs: BTreeSet::new() };
         edges.patterns();
         edges.needs();
-        edges.data(flow);
+        read::each(flow, &mut |member, read| edges.data(member, &read));
         let pairs = std::mem::take(&mut edges.pairs);
-        let mut before = vec![Vec::new(); outline.point_count()];
-        let mut after = before.clone();
-        for (from, to) in pairs {
-            after[from as usize].push(to);
-            before[to as usize].push(from);
+        sections.connect(pairs);
+        let Sections { sections, spots, scopes, .. } = sections;
+        let mut plan = Self { outline, sections, spots, scopes, cycles: Vec::new() };
+        plan.cycles = plan.find_cycles();
+        plan
+    }
+
+    fn find_cycles(&self) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        for section in &self.sections {
+            for cycle in cycle::cycles(&section.before, &section.after) {
+                let names = cycle.iter().map(|point| self.name_of_point(section, *point).to_owned());
+                let mut names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+                names.dedup();
+                if names.len() > 1 && names.first() == names.last() {
+                    names.pop();
+                }
+                found.push(names);
+            }
         }
-        let cycles = cycle::cycles(&before, &after);
-        let cycles = cycles.iter().map(|cycle| outline.names_of(cycle)).collect();
-        Self { outline, before, after, cycles }
+        found.truncate(cycle::CYCLES_MAX);
+        found
+    }
+
+    fn name_of_point(&self, section: &Section, point: u32) -> &str {
+        match section.nodes.get(point as usize) {
+            Some(node) => self.name(*node),
+            None => self.outline.level_name(section.level(point)),
+        }
     }
 
     pub fn task_count(&self) -> usize {
@@ -63,59 +95,166 @@ impl Plan {
         }
     }
 
-    /// The name of the task with that number.
-    pub fn name(&self, index: u32) -> &str {
-        self.outline.task_name(index)
-    }
-
-    pub(crate) fn priority(&self, index: u32) -> i32 {
-        self.outline.priority(index)
-    }
-
-    /// Where in the definition the task is, from the outermost level on.
-    pub(crate) fn place(&self, index: u32) -> Vec<u32> {
-        self.outline.task_place(index)
-    }
-
-    pub(crate) fn point_count(&self) -> usize {
-        self.before.len()
-    }
-
-    /// What is passed before a point, going in this direction.
-    pub(crate) fn waits_for(&self, direction: Direction, point: u32) -> &[u32] {
-        match direction {
-            Direction::Apply => &self.before[point as usize],
-            Direction::Revert => &self.after[point as usize],
+    /// The number of a task or scope.
+    pub fn node(&self, name: &str) -> Option<u32> {
+        match self.outline.member(name) {
+            Some(Member::Task(index)) => Some(index),
+            Some(Member::Flow(flow)) => self.scopes[flow as usize],
+            None if name == OUTERMOST => self.scopes[0],
+            None => None,
         }
     }
 
-    /// What is passed after a point, going in this direction.
-    pub(crate) fn lets_go(&self, direction: Direction, point: u32) -> &[u32] {
-        self.waits_for(direction.opposite(), point)
+    /// The flow has a task or scope of that name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.node(name).is_some()
     }
 
-    /// The tasks that are applied before this one begins and reverted after it, as far as nothing lies between.
-    pub fn predecessors(&self, task: &str) -> Vec<&str> {
-        self.neighbours(task, &self.before)
+    /// How many numbers the iteration of a task or scope has for the scopes around it.
+    pub fn depth(&self, name: &str) -> usize {
+        self.node(name).map_or(0, |node| self.section(self.seat(node).0).depth)
     }
 
-    /// The tasks that begin after this one is applied, as far as nothing lies between.
-    pub fn successors(&self, task: &str) -> Vec<&str> {
-        self.neighbours(task, &self.after)
+    /// The name of the task or scope with that number.
+    pub fn name(&self, node: u32) -> &str {
+        match self.inside(node) {
+            None => self.outline.task_name(node),
+            Some(section) => self.outline.level_name(self.section(section).flow),
+        }
     }
 
-    fn neighbours(&self, task: &str, edges: &[Vec<u32>]) -> Vec<&str> {
-        let Some(index) = self.index(task) else { return Vec::new() };
-        let (mut seen, mut tasks) = (BTreeSet::new(), BTreeSet::new());
-        let mut open = edges[index as usize].clone();
+    pub(crate) fn is_task(&self, node: u32) -> bool {
+        (node as usize) < self.task_count()
+    }
+
+    /// The section that is the inside of a scope; none for a task.
+    pub(crate) fn inside(&self, node: u32) -> Option<u32> {
+        (node + 1).checked_sub(self.task_count() as u32).filter(|section| *section > 0)
+    }
+
+    pub(crate) fn section(&self, section: u32) -> &Section {
+        &self.sections[section as usize]
+    }
+
+    /// The section that a task or scope is a node of, and its point there.
+    pub(crate) fn seat(&self, node: u32) -> (u32, u32) {
+        let spot = self.spots[node as usize];
+        (spot.section, spot.point)
+    }
+
+    /// Where an instance is; none for one that the flow has no place for.
+    pub(crate) fn seat_of(&self, name: &InstanceName) -> Option<Seat> {
+        let node = self.node(&name.task)?;
+        let depth = self.section(self.seat(node).0).depth;
+        let path = name.iteration.get(..depth)?.to_vec();
+        Some(Seat { node, path })
+    }
+
+    /// The scope nodes around a node, the outermost first.
+    pub(crate) fn scopes_around(&self, node: u32) -> Vec<u32> {
+        let mut around = Vec::new();
+        let mut section = self.seat(node).0;
+        while let Some(scope) = self.section(section).scope {
+            around.push(scope);
+            section = self.seat(scope).0;
+        }
+        around.reverse();
+        around
+    }
+
+    /// The scopes, each after those around it.
+    pub(crate) fn scopes_in_order(&self) -> Vec<u32> {
+        self.sections.iter().filter_map(|section| section.scope).collect()
+    }
+
+    pub(crate) fn priority(&self, node: u32) -> i32 {
+        if self.is_task(node) { self.outline.priority(node) } else { 0 }
+    }
+
+    /// Where in the definition the task or scope is, from the outermost level on; empty for the outermost flow.
+    pub(crate) fn place(&self, node: u32) -> Vec<u32> {
+        self.outline.place(self.member_of(node))
+    }
+
+    fn member_of(&self, node: u32) -> Member {
+        match self.inside(node) {
+            None => Member::Task(node),
+            Some(section) => Member::Flow(self.section(section).flow),
+        }
+    }
+
+    /// The tasks and scopes that are applied before this one begins and reverted after it, as far as nothing lies
+    /// between, in the same section.
+    pub fn predecessors(&self, name: &str) -> Vec<&str> {
+        let node = self.node(name);
+        node.map_or(Vec::new(), |node| self.names_of(self.neighbours(node, |section| &section.before)))
+    }
+
+    /// The tasks and scopes that begin after this one is applied, as far as nothing lies between, in the same section.
+    pub fn successors(&self, name: &str) -> Vec<&str> {
+        let node = self.node(name);
+        node.map_or(Vec::new(), |node| self.names_of(self.neighbours(node, |section| &section.after)))
+    }
+
+    fn names_of(&self, nodes: BTreeSet<u32>) -> Vec<&str> {
+        nodes.into_iter().map(|node| self.name(node)).collect()
+    }
+
+    fn neighbours(&self, node: u32, edges: impl Fn(&Section) -> &Vec<Vec<u32>>) -> BTreeSet<u32> {
+        let (section, point) = self.seat(node);
+        let section = self.section(section);
+        let edges = edges(section);
+        let (mut seen, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+        let mut open = edges[point as usize].clone();
         while let Some(point) = open.pop() {
-            if self.outline.is_task(point) {
-                tasks.insert(point);
+            if section.is_node(point) {
+                nodes.insert(section.nodes[point as usize]);
             } else if seen.insert(point) {
                 open.extend(&edges[point as usize]);
             }
         }
-        tasks.into_iter().map(|task| self.name(task)).collect()
+        nodes
+    }
+
+    /// What is left out with a node whose condition does not hold, itself first; each in the section that it is a node
+    /// of.
+    pub(crate) fn skipped(&self, node: u32, depth: SkipDepth) -> Vec<u32> {
+        let mut skipped = BTreeSet::new();
+        match depth {
+            SkipDepth::Task => {}
+            SkipDepth::Neighbours => skipped.extend(self.neighbours(node, |section| &section.after)),
+            SkipDepth::Flow => {
+                let flow = self.outline.spot(self.member_of(node)).map(|spot| spot.level);
+                let is_inside = |other: &u32| {
+                    self.outline.way_out(self.member_of(*other)).any(|spot| Some(spot.level) == flow)
+                };
+                skipped.extend(self.all_after(node).into_iter().filter(is_inside));
+            }
+            SkipDepth::All => {
+                skipped.extend(self.all_after(node));
+                let mut section = self.section(self.seat(node).0);
+                // A flow that has a condition and runs once is no bound.
+                while let Some(scope) = section.scope.filter(|_| !section.iterates) {
+                    skipped.extend(self.all_after(scope));
+                    section = self.section(self.seat(scope).0);
+                }
+            }
+        }
+        [node].into_iter().chain(skipped).collect()
+    }
+
+    fn all_after(&self, node: u32) -> BTreeSet<u32> {
+        let (section, point) = self.seat(node);
+        let section = self.section(section);
+        let mut seen = BTreeSet::new();
+        let mut open = section.after[point as usize].clone();
+        while let Some(point) = open.pop() {
+            if seen.insert(point) {
+                open.extend(&section.after[point as usize]);
+            }
+        }
+        let nodes = seen.into_iter().filter(|point| section.is_node(*point));
+        nodes.map(|point| section.nodes[point as usize]).collect()
     }
 
     /// Names of the tasks and nested flows on each cycle: what can never run. Empty for a valid flow.
@@ -123,9 +262,31 @@ impl Plan {
         &self.cycles
     }
 
-    /// The nearest visible provider of a name, for a task that looks for it.
+    /// The nearest visible provider of a name, for a task or nested flow that looks for it. A scope is given by its
+    /// node.
     pub fn provider(&self, reader: &str, name: &str) -> Provider {
-        self.index(reader).map_or(Provider::Nobody, |reader| self.outline.nearest(reader, name))
+        let member = match self.outline.member(reader) {
+            None if reader == OUTERMOST => Some(Member::Flow(0)),
+            member => member,
+        };
+        member.map_or(Provider::Nobody, |reader| self.by_node(self.outline.nearest(reader, name)))
+    }
+
+    /// The provider of a name that is visible when all of a scope is applied.
+    pub(crate) fn provider_at_end(&self, scope: &str, name: &str) -> Provider {
+        let flow = match self.outline.member(scope) {
+            Some(Member::Flow(flow)) => flow,
+            None if scope == OUTERMOST => 0,
+            Some(Member::Task(_)) | None => return Provider::Nobody,
+        };
+        self.by_node(self.outline.nearest_at_end(flow, name))
+    }
+
+    fn by_node(&self, provider: Provider) -> Provider {
+        match provider {
+            Provider::Scope(flow) => self.scopes[flow as usize].map_or(Provider::Nobody, Provider::Scope),
+            provider => provider,
+        }
     }
 
     /// How a node may depend on another.
@@ -136,31 +297,32 @@ impl Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} tasks, {} points)", self.task_count(), self.before.len())
+        write!(f, "Plan({} tasks, {} sections)", self.task_count(), self.sections.len())
     }
 }
 
 struct Edges<'a> {
     outline: &'a Outline,
-    pairs: BTreeSet<(u32, u32)>,
+    sections: &'a Sections,
+    pairs: BTreeSet<(Spot, Spot)>,
 }
 
 impl Edges<'_> {
     /// What the patterns say.
     fn patterns(&mut self) {
-        let outline = self.outline;
+        let (outline, sections) = (self.outline, self.sections);
         for (flow, level) in outline.levels() {
-            let (begin, end) = (outline.begin(Member::Flow(flow)), outline.end(Member::Flow(flow)));
+            let (begin, end) = (sections.begin(Member::Flow(flow)), sections.end(Member::Flow(flow)));
             if level.members.is_empty() {
                 self.pairs.insert((begin, end));
             }
             let mut last = begin;
             for member in &level.members {
-                self.pairs.insert((last, outline.begin(*member)));
+                self.pairs.insert((last, sections.begin(*member)));
                 match level.pattern {
-                    Pattern::Linear => last = outline.end(*member),
+                    Pattern::Linear => last = sections.end(*member),
                     Pattern::Unordered | Pattern::Graph => {
-                        self.pairs.insert((outline.end(*member), end));
+                        self.pairs.insert((sections.end(*member), end));
                     }
                 }
             }
@@ -177,41 +339,37 @@ impl Edges<'_> {
                 if self.outline.relation(name, needed).is_allowed()
                     && let Some(other) = self.outline.member(needed)
                 {
-                    self.pairs.insert((self.outline.end(other), self.outline.begin(member)));
+                    self.pairs.insert((self.sections.end(other), self.sections.begin(member)));
                 }
             }
         }
     }
 
-    /// What follows from the inputs, of revert as well: it wants them when it undoes the task, and what they come
-    /// from is undone later than that.
-    fn data<P>(&mut self, flow: &Flow<P>) {
-        for (reader, task) in (0_u32..).zip(flow.tasks()) {
-            for input in inputs(task) {
-                let provider = match input {
-                    Input::Output { task: of, .. } if self.outline.relation(&task.name, of).is_allowed() => {
-                        self.outline.member(of).filter(|member| matches!(member, Member::Task(_)))
-                    }
-                    Input::From(name) | Input::Optional(name) => match self.outline.nearest(reader, name) {
-                        Provider::Task(provider) => Some(Member::Task(provider)),
-                        Provider::Nobody | Provider::Several(_) => None,
-                    },
-                    Input::Output { .. } | Input::Literal(_) | Input::Argument(_) => None,
-                };
-                if let Some(provider) = provider {
-                    self.pairs.insert((self.outline.end(provider), reader));
-                }
+    /// What follows from what a node reads: in its inputs, of revert as well (it wants them when it undoes the task,
+    /// and what they come from is undone later than that), in its condition, and in what makes it run again.
+    fn data(&mut self, reader: Member, read: &Read<'_>) {
+        let provider = match read {
+            Read::Output(of) => {
+                let is_allowed = self.outline.relation(self.outline.name(reader), of).is_allowed();
+                self.outline.member(of).filter(|member| is_allowed && matches!(member, Member::Task(_)))
             }
+            Read::Name(name) => task_of(self.outline.nearest(reader, name)),
+            Read::AtEnd(name) => match reader {
+                Member::Flow(flow) => task_of(self.outline.nearest_at_end(flow, name)),
+                Member::Task(_) => None,
+            },
+        };
+        if let Some(provider) = provider {
+            self.pairs.insert((self.sections.end(provider), self.sections.begin(reader)));
         }
     }
 }
 
-fn inputs<P>(task: &Task<P>) -> impl Iterator<Item = &Input> {
-    let applied = match &task.inputs {
-        Inputs::Arguments => None,
-        Inputs::Named(inputs) => Some(inputs),
-    };
-    applied.into_iter().chain(&task.revert_inputs).flat_map(|inputs| inputs.values())
+fn task_of(provider: Provider) -> Option<Member> {
+    match provider {
+        Provider::Task(provider) => Some(Member::Task(provider)),
+        Provider::Scope(_) | Provider::Nobody | Provider::Several(_) => None,
+    }
 }
 
 #[cfg(test)]

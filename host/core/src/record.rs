@@ -13,6 +13,7 @@ use crate::entry::{Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{CancelMode, Cause, Claim, Job, JobSpec, JobState, JobStatus, Request, Run};
 
+mod scope;
 pub mod table;
 pub mod task;
 
@@ -71,7 +72,9 @@ impl Job {
             return Err(illegal(format!("the job is {}", self.status.state.word())));
         }
         self.check_calls(&entry.fact).map_err(illegal)?;
-        if entry.fact.task().is_some() {
+        if entry.fact.is_of_scope() {
+            self.record_scope(&entry.fact, entry.at).map_err(illegal)?;
+        } else if entry.fact.task().is_some() {
             self.record_task(&entry.fact, entry.at).map_err(illegal)?;
         } else {
             self.record_job(&entry.fact, entry.at).map_err(illegal)?;
@@ -85,14 +88,31 @@ impl Job {
     fn check_calls(&self, fact: &Fact) -> Result<(), String> {
         match fact {
             Fact::TaskApplying { task, .. } | Fact::TaskReverting { task, .. } => {
-                let index = self.plan.index(&task.task);
+                let direction = match fact {
+                    Fact::TaskApplying { .. } => Direction::Apply,
+                    _ => Direction::Revert,
+                };
                 // An unknown task is told of where it is recorded.
-                if index.is_none_or(|index| self.frontier.may_call(index)) {
+                let may_go_on = |seat| self.frontier.may_go_on(&self.plan, &seat, direction);
+                if self.plan.seat_of(task).is_none_or(may_go_on) {
                     Ok(())
                 } else if self.instances.get(task).is_some_and(|instance| instance.is_in_flight()) {
                     Err(format!("a call of {task} is under way"))
                 } else {
                     Err(format!("it is not the turn of {task}"))
+                }
+            }
+            // While its job goes forward, a task goes back only in a scope that does.
+            Fact::TaskRevertInterrupted { task, .. }
+            | Fact::TaskRevertBackoff { task, .. }
+            | Fact::TaskReverted { task, .. }
+            | Fact::TaskRevertFailed { task, .. }
+                if self.status.direction == Direction::Apply =>
+            {
+                let is_going_back = |seat| self.frontier.is_going_back(&self.view(), &seat);
+                match self.plan.seat_of(task).is_some_and(is_going_back) {
+                    true => Ok(()),
+                    false => Err(format!("{task} is not undone")),
                 }
             }
             Fact::Waiting { .. }
@@ -234,7 +254,7 @@ impl Job {
         if is_cancel || matches!(self.status.request, Some(Request::Cancel { .. })) {
             self.status.request = None;
         }
-        self.frontier = self.frontier_anew(Direction::Revert);
+        self.frontier = self.frontier_anew();
         Ok(())
     }
 
@@ -252,7 +272,7 @@ impl Job {
         self.status.residue.clear();
         self.status.deadline = None;
         self.status.runs.push(Run::default());
-        self.frontier = self.frontier_anew(direction);
+        self.frontier = self.frontier_anew();
         Ok(())
     }
 

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::arguments::{Schemas, check_description, check_labels, check_name, check_text, validate_flow};
+use crate::decide::scope::ROUND;
+use crate::expression::names_of;
 use crate::flow::{Flow, Input, Inputs, Node, PluginPin, Task};
 use crate::id::FlowId;
 use crate::problem::Problems;
@@ -191,46 +193,75 @@ pub fn check_without_arguments(flow: &Flow, lookup: &dyn Fn(&PluginPin) -> Optio
 
 /// The arguments that a flow asks for and has no default of.
 fn awaited(flow: &Flow) -> BTreeSet<String> {
-    let provided: BTreeSet<&str> =
-        flow.tasks().flat_map(|task| task.provides.keys().chain([&task.name])).map(String::as_str).collect();
-    let mut inputs: Vec<&Input> = of_scope(flow.scope.as_ref()).into_iter().collect();
-    of_nodes(&flow.nodes, &mut inputs);
-    let names = inputs.into_iter().filter_map(|input| match input {
-        Input::Argument(name) => Some(name),
-        Input::From(name) | Input::Optional(name) if !provided.contains(name.as_str()) => Some(name),
-        Input::From(_) | Input::Optional(_) | Input::Literal(_) | Input::Output { .. } => None,
-    });
-    names.filter(|name| !flow.defaults.contains_key(*name)).cloned().collect()
+    let mut asked = Asked::default();
+    asked.scope(flow.scope.as_ref());
+    asked.nodes(&flow.nodes);
+    let provided =
+        flow.tasks().flat_map(|task| task.provides.keys().chain([&task.name])).map(String::as_str);
+    let given: BTreeSet<&str> =
+        provided.chain(flow.defaults.keys().map(String::as_str)).chain(asked.given).collect();
+    asked.arguments.retain(|name| !flow.defaults.contains_key(name));
+    asked.names.retain(|name| !given.contains(name.as_str()));
+    asked.arguments.into_iter().chain(asked.names).collect()
 }
 
-fn of_nodes<'a>(nodes: &'a [Node], inputs: &mut Vec<&'a Input>) {
-    for node in nodes {
-        match node {
-            Node::Task(task) => inputs.extend(of_task(task)),
-            Node::Flow(nested) => {
-                inputs.extend(of_scope(nested.scope.as_ref()));
-                of_nodes(&nested.nodes, inputs);
+/// What a flow asks for by name.
+#[derive(Default)]
+struct Asked<'a> {
+    /// Only an argument can be meant.
+    arguments: BTreeSet<String>,
+    /// An argument, or what a task provides.
+    names: BTreeSet<String>,
+    /// The values that scopes give to what is in them.
+    given: Vec<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn nodes(&mut self, nodes: &'a [Node]) {
+        for node in nodes {
+            self.names.extend(node.when().into_iter().flat_map(|when| names_of(&when.condition)));
+            match node {
+                Node::Task(task) => self.task(task),
+                Node::Flow(nested) => {
+                    self.scope(nested.scope.as_ref());
+                    self.nodes(&nested.nodes);
+                }
             }
         }
     }
-}
 
-fn of_task(task: &Task) -> impl Iterator<Item = &Input> {
-    let named = match &task.inputs {
-        Inputs::Named(named) => Some(named),
-        Inputs::Arguments => None,
-    };
-    named.into_iter().chain(&task.revert_inputs).flat_map(BTreeMap::values)
-}
+    fn task(&mut self, task: &Task) {
+        if let Inputs::Named(inputs) = &task.inputs {
+            inputs.values().for_each(|input| self.input(input));
+        }
+        task.revert_inputs.iter().flat_map(BTreeMap::values).for_each(|input| self.input(input));
+    }
 
-fn of_scope(scope: Option<&Scope>) -> Option<&Input> {
-    match scope? {
-        Scope::Map(map) => Some(&map.over),
-        Scope::Retry(retry) => match &retry.strategy {
-            Strategy::ForEach { over, .. } => Some(over),
-            Strategy::Times(_) | Strategy::AlwaysRevert | Strategy::AlwaysRevertAll => None,
-        },
-        Scope::Repeat(_) => None,
+    fn scope(&mut self, scope: Option<&'a Scope>) {
+        match scope {
+            None => {}
+            Some(Scope::Map(map)) => self.list(&map.over, &map.name),
+            Some(Scope::Retry(retry)) => match &retry.strategy {
+                Strategy::ForEach { over, name } => self.list(over, name),
+                Strategy::Times(_) | Strategy::AlwaysRevert | Strategy::AlwaysRevertAll => {}
+            },
+            Some(Scope::Repeat(repeat)) => {
+                self.names.extend(names_of(&repeat.until).into_iter().filter(|name| name != ROUND));
+            }
+        }
+    }
+
+    fn list(&mut self, over: &Input, name: &'a str) {
+        self.input(over);
+        self.given.push(name);
+    }
+
+    fn input(&mut self, input: &Input) {
+        match input {
+            Input::Argument(name) => self.arguments.insert(name.clone()),
+            Input::From(name) | Input::Optional(name) => self.names.insert(name.clone()),
+            Input::Literal(_) | Input::Output { .. } => false,
+        };
     }
 }
 
@@ -298,11 +329,20 @@ mod tests {
         let second = task("second", &[("a", from("made")), ("b", from("open")), ("c", from("first"))], &[]);
         let mut flow = Flow::linear([first, second]);
         flow.defaults.insert("held".to_owned(), serde_json::Value::Null);
-        flow.scope = Some(Scope::Map(crate::scope::Map {
-            over: argument("hosts"),
-            name: "host".to_owned(),
-            parallel_max: None,
-        }));
-        assert_eq!(awaited(&flow).into_iter().collect::<Vec<_>>(), ["given", "hosts", "open"]);
+        let mapped = task("third", &[("at", from("host"))], &[]);
+        let when = crate::scope::When { condition: "size > 1 && made > 1".to_owned(), skips: Default::default() };
+        let (over, name) = (argument("hosts"), "host".to_owned());
+        let map = Scope::Map(crate::scope::Map { over, name, parallel_max: None });
+        let until = "third.done || round == limit".to_owned();
+        let repeat = crate::scope::Repeat { until, rounds_max: 3, backoff: Default::default() };
+        let nested = |name: &str, nodes, scope| {
+            let (name, pattern, needs) = (name.to_owned(), Default::default(), Vec::new());
+            Node::Flow(crate::flow::Nested { name, pattern, nodes, needs, scope: Some(scope), when: None })
+        };
+        let inner = nested("inner", vec![Node::Task(Task { when: Some(when), ..mapped })], map);
+        flow.nodes.push(nested("outer", vec![inner], repeat));
+        // What a scope gives is no argument: one of that name would hide it, and is refused.
+        let expected = ["given", "hosts", "limit", "open", "size"];
+        assert_eq!(awaited(&flow).into_iter().collect::<Vec<_>>(), expected);
     }
 }

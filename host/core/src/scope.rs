@@ -15,6 +15,32 @@ pub enum Scope {
     Map(Map),
 }
 
+impl Scope {
+    /// The name by which the tasks in it see the value that it runs for.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Retry(retry) => match &retry.strategy {
+                Strategy::ForEach { name, .. } => Some(name),
+                Strategy::Times(_) | Strategy::AlwaysRevert | Strategy::AlwaysRevertAll => None,
+            },
+            Self::Repeat(_) => None,
+            Self::Map(map) => Some(&map.name),
+        }
+    }
+
+    /// Where the list comes from of which it runs for each.
+    pub fn over(&self) -> Option<&Input> {
+        match self {
+            Self::Retry(retry) => match &retry.strategy {
+                Strategy::ForEach { over, .. } => Some(over),
+                Strategy::Times(_) | Strategy::AlwaysRevert | Strategy::AlwaysRevertAll => None,
+            },
+            Self::Repeat(_) => None,
+            Self::Map(map) => Some(&map.over),
+        }
+    }
+}
+
 /// When something in the flow has failed for good, all that it did is undone, and it is tried again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScopeRetry {

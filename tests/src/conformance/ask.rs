@@ -70,7 +70,7 @@ pub fn ask_of(decision: &mut Decision<'_>, ask: &Ask, host: HostId) {
         (Ask::Resolve(which), _) => {
             let resolution = [Resolution::Retry, Resolution::Accept, Resolution::Skip][usize::from(*which)];
             let task = decision.job.plan.name(0).to_owned();
-            decision.resolve(&task, resolution, "decided".to_owned()).is_ok()
+            decision.resolve(&task, &[], resolution, "decided".to_owned()).is_ok()
         }
         (Ask::Reschedule, _) => {
             let execute_at = decision.now() + TimeDelta::milliseconds(500);

@@ -115,7 +115,8 @@ impl TestHost {
     /// Changes of task states, such as `a:applying a:applied`.
     pub async fn trace(&self, job: &str) -> String {
         let entries = self.entries(job).await;
-        let changes = entries.iter().filter(|entry| !entry.task.is_empty() && !entry.state_after.is_empty());
+        let changes =
+            entries.iter().filter(|entry| entry.kind.starts_with("task.") && !entry.state_after.is_empty());
         changes.map(|entry| format!("{}:{}", entry.task, entry.state_after)).collect::<Vec<_>>().join(" ")
     }
 

@@ -216,6 +216,7 @@ impl Simulation {
     async fn ask(&mut self) {
         let Some(job) = self.random.pick(&self.jobs) else { return };
         let task = self.random.pick(&TASKS).unwrap_or("a").to_owned();
+        let task = InstanceName { task, iteration: Vec::new() };
         let demand = match self.random.below(12) {
             0 => Demand::Cancel(CancelMode::Revert),
             1 => Demand::Cancel(CancelMode::Leave),

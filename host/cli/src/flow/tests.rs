@@ -47,6 +47,9 @@ tasks:
     aliased: *again
     off: {literal: off}
     on: {literal: on}
+    thousand: {literal: 1_000}
+    agent: {literal: 007}
+    merged: {literal: {<<: {a: 1}, b: 2}}
     lines:
       literal: |
         one
@@ -59,6 +62,7 @@ defaults:
     let json = r#"{"pattern": "graph", "tasks": [{"name": "a", "plugin": "p", "action": "x", "inputs": {
         "list": {"literal": [1, 0.5, true, null, "text"]}, "argument": {"argument": "source"},
         "aliased": {"argument": "source"}, "off": {"literal": "off"}, "on": {"literal": "on"},
+        "thousand": {"literal": "1_000"}, "agent": {"literal": "007"}, "merged": {"literal": {"a": 1, "b": 2}},
         "lines": {"literal": "one\ntwo\n"}}, "timeout": "90s", "when": "size > 100"}], "defaults": {"yes": "no"}}"#;
     assert_eq!(read("a.yml", yaml), read("a.json", json));
 }

@@ -3,6 +3,7 @@
 mod control;
 mod read;
 mod submit;
+mod task_view;
 mod view;
 pub mod wait;
 mod watch;

@@ -92,7 +92,7 @@ pub async fn show(session: &Session, job: String) -> Result<(), Problem> {
     let request = v1::GetJobRequest { job };
     let answer = session.jobs().get(request).await?.into_inner();
     let job = super::submit::job(answer.job)?;
-    session.output.one(&DetailView::of(&job, &answer.tasks))
+    session.output.one(&DetailView::of(&job, &answer.tasks, &answer.scopes))
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,9 @@ use windlass_proto::v1;
 
 use crate::flow::reference;
 use crate::grant::GrantsView;
+use crate::job::task_view::{ScopeView, TaskView};
 use crate::output::Show;
-use crate::text::{self, FaultView, PayloadView};
+use crate::text::{self, FaultView};
 use crate::time;
 use crate::work::{self, WorkView};
 
@@ -268,11 +269,17 @@ pub struct DetailView {
     #[serde(flatten)]
     job: JobView,
     tasks: Vec<TaskView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<ScopeView>,
 }
 
 impl DetailView {
-    pub fn of(job: &v1::Job, tasks: &[v1::TaskInstance]) -> Self {
-        Self { job: JobView::from(job), tasks: tasks.iter().map(TaskView::from).collect() }
+    pub fn of(job: &v1::Job, tasks: &[v1::TaskInstance], scopes: &[v1::ScopeInstance]) -> Self {
+        Self {
+            job: JobView::from(job),
+            tasks: tasks.iter().map(TaskView::from).collect(),
+            scopes: scopes.iter().map(ScopeView::from).collect(),
+        }
     }
 }
 
@@ -293,104 +300,10 @@ impl Show for DetailView {
         let width = width.unwrap_or(0);
         let tasks: Vec<String> = self.tasks.iter().map(|task| task.lines(width)).collect();
         facts.push(("tasks", tasks.join("\n")));
+        let width = self.scopes.iter().map(|scope| scope.name.len()).max().unwrap_or(0);
+        let scopes: Vec<String> = self.scopes.iter().map(|scope| scope.line(width)).collect();
+        facts.push(("scopes", scopes.join("\n")));
         facts
-    }
-}
-
-#[derive(Serialize)]
-struct TaskView {
-    name: String,
-    plugin_digest: String,
-    action: String,
-    state: String,
-    apply_attempt: u32,
-    revert_attempt: u32,
-    scope_attempt: u32,
-    idempotency_key: String,
-    revert_idempotency_key: String,
-    output: Option<PayloadView>,
-    revert_output: Option<PayloadView>,
-    apply_fault: Option<FaultView>,
-    revert_fault: Option<FaultView>,
-    #[serde(skip)]
-    fault_lines: String,
-    apply_start_time: Option<String>,
-    apply_end_time: Option<String>,
-    apply_duration: Option<String>,
-    revert_start_time: Option<String>,
-    revert_end_time: Option<String>,
-    revert_duration: Option<String>,
-    next_try_time: Option<String>,
-    undo_record_count: u32,
-    progress: Option<ProgressView>,
-}
-
-#[derive(Serialize)]
-pub struct ProgressView {
-    fraction: f32,
-    message: String,
-}
-
-impl From<&v1::Progress> for ProgressView {
-    fn from(progress: &v1::Progress) -> Self {
-        Self { fraction: progress.fraction, message: progress.message.clone() }
-    }
-}
-
-impl From<&v1::TaskInstance> for TaskView {
-    fn from(task: &v1::TaskInstance) -> Self {
-        let at = |time: &Option<Timestamp>| time.as_ref().map(time::rfc3339);
-        let name = task.name.clone().unwrap_or_default();
-        let faults = [&task.apply_fault, &task.revert_fault];
-        let faults: Vec<String> = faults.into_iter().flatten().map(text::fault).collect();
-        Self {
-            name: text::instance(&name.task, &name.iteration),
-            plugin_digest: task.plugin_digest.clone(),
-            action: task.action.clone(),
-            state: text::word(task.state().as_str_name(), "TASK_STATE_"),
-            apply_attempt: task.apply_attempt,
-            revert_attempt: task.revert_attempt,
-            scope_attempt: task.scope_attempt,
-            idempotency_key: task.idempotency_key.clone(),
-            revert_idempotency_key: task.revert_idempotency_key.clone(),
-            output: task.output.as_ref().map(PayloadView::from),
-            revert_output: task.revert_output.as_ref().map(PayloadView::from),
-            apply_fault: task.apply_fault.as_ref().map(FaultView::from),
-            revert_fault: task.revert_fault.as_ref().map(FaultView::from),
-            fault_lines: faults.join("\n"),
-            apply_start_time: at(&task.apply_start_time),
-            apply_end_time: at(&task.apply_end_time),
-            apply_duration: between(&task.apply_start_time, &task.apply_end_time),
-            revert_start_time: at(&task.revert_start_time),
-            revert_end_time: at(&task.revert_end_time),
-            revert_duration: between(&task.revert_start_time, &task.revert_end_time),
-            next_try_time: at(&task.next_try_time),
-            undo_record_count: task.undo_record_count,
-            progress: task.progress.as_ref().map(ProgressView::from),
-        }
-    }
-}
-
-impl TaskView {
-    fn lines(&self, width: usize) -> String {
-        let mut line = format!("{:width$}  {}", self.name, self.state);
-        if self.apply_attempt > 1 {
-            line.push_str(&format!(", {} attempts", self.apply_attempt));
-        }
-        if let Some(duration) = &self.apply_duration {
-            line.push_str(&format!(", applied in {duration}"));
-        }
-        if let Some(duration) = &self.revert_duration {
-            line.push_str(&format!(", reverted in {duration}"));
-        }
-        if let Some(time) = &self.next_try_time {
-            line.push_str(&format!(", next try {time}"));
-        }
-        if !self.fault_lines.is_empty() {
-            let indent = format!("\n{:width$}  ", "");
-            line.push_str(&format!("{indent}{}", self.fault_lines.replace('\n', &indent)));
-        }
-        line
     }
 }
 
@@ -423,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_job_is_written_with_its_exact_arguments() {
-        let json = serde_json::to_string(&DetailView::of(&job(), &[])).unwrap();
+        let json = serde_json::to_string(&DetailView::of(&job(), &[], &[])).unwrap();
         assert!(json.contains(r#""arguments":{"n":1.10}"#), "{json}");
         assert!(json.contains(r#""state":"failed""#), "{json}");
         assert!(json.contains(r#""tasks":[]"#), "{json}");

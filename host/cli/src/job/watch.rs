@@ -11,7 +11,8 @@ use tonic::Status;
 use windlass_proto::v1;
 use windlass_proto::v1::watch_job_response::Event;
 
-use super::view::{JobView, ProgressView};
+use super::task_view::ProgressView;
+use super::view::JobView;
 use super::wait::{Goal, Patience, is_ended};
 use crate::entry::{EntryView, Lines, percent};
 use crate::exit::Exit;

@@ -59,12 +59,18 @@ pub fn validate_flow(
         arguments: effective_arguments(flow, arguments),
         awaited: awaited.iter().map(|name| (*name).to_owned()).collect(),
         providers: providers(flow),
+        flow,
         problems,
     };
+    check.outermost(flow);
     for placed in &nodes {
         flow_shape::check_node(&mut check.problems, &check.plan, placed);
-        if let Node::Task(task) = placed.node {
-            check.task(&placed.path, task, lookup);
+        check.condition(placed);
+        match placed.node {
+            Node::Task(task) => check.task(&placed.path, task, lookup),
+            Node::Flow(nested) => {
+                check.scope(&format!("{}.flow", placed.path), &nested.name, nested.scope.as_ref())
+            }
         }
     }
     flow_shape::check_cycles(&mut check.problems, &check.plan, &nodes);
@@ -85,18 +91,19 @@ fn providers(flow: &Flow) -> HashMap<&str, Vec<&str>> {
     providers
 }
 
-fn bound(problems: &mut Problems, path: &str, value: u64, from: u64, to: u64) {
+pub(super) fn bound(problems: &mut Problems, path: &str, value: u64, from: u64, to: u64) {
     if !(from..=to).contains(&value) {
         problems.add(path, format!("{value} is out of bounds: give {from} to {to}"));
     }
 }
 
-struct Check<'a> {
-    plan: Plan,
+pub(super) struct Check<'a> {
+    pub flow: &'a Flow,
+    pub plan: Plan,
     arguments: Map<String, Value>,
     awaited: BTreeSet<String>,
     providers: HashMap<&'a str, Vec<&'a str>>,
-    problems: Problems,
+    pub problems: Problems,
 }
 
 /// What is known of a call's input before anything runs.
@@ -107,7 +114,7 @@ struct Foreseen {
 }
 
 /// What is known of one property.
-enum Sight {
+pub(super) enum Sight {
     Known(Value),
     Awaited,
     Absent,
@@ -195,7 +202,7 @@ impl Check<'_> {
         let mut foreseen = Foreseen::default();
         let mut is_complete = true;
         for (name, input) in named {
-            match self.sight(task, input) {
+            match self.sight(&task.name, input) {
                 Sight::Known(value) => {
                     foreseen.known.insert(name.clone(), value);
                 }
@@ -214,32 +221,34 @@ impl Check<'_> {
         is_complete.then_some((path, foreseen))
     }
 
-    fn sight(&self, task: &Task, input: &Input) -> Sight {
+    /// What a task or nested flow sees of an input.
+    pub(super) fn sight(&self, reader: &str, input: &Input) -> Sight {
         match input {
             Input::Literal(value) => Sight::Known(value.clone()),
             Input::Argument(name) => self.argument(name).unwrap_or_else(|| {
                 Sight::Missing(format!("no argument and no default is called {name:?}; give one"))
             }),
-            Input::Output { task: of, pointer } => self.output(task, of, pointer),
+            Input::Output { task: of, pointer } => self.output(reader, of, pointer),
             Input::From(name) | Input::Optional(name) => {
                 let is_optional = matches!(input, Input::Optional(_));
-                match (self.argument(name), self.plan.provider(&task.name, name)) {
+                match (self.argument(name), self.plan.provider(reader, name)) {
                     (Some(sight), _) => sight,
-                    (None, Provider::Task(_)) => Sight::Awaited,
+                    (None, Provider::Task(of)) if !is_optional => self.certain(reader, self.plan.name(of)),
+                    (None, Provider::Task(_) | Provider::Scope(_)) => Sight::Awaited,
                     (None, Provider::Several(tasks)) => Sight::Missing(format!(
                         "{name:?} is provided by {}, and nothing says which of them is meant; name the task and a \
                          pointer into its output",
                         tasks.join(", ")
                     )),
                     (None, Provider::Nobody) if is_optional => Sight::Absent,
-                    (None, Provider::Nobody) => Sight::Missing(self.nobody_provides(task, name)),
+                    (None, Provider::Nobody) => Sight::Missing(self.nobody_provides(reader, name)),
                 }
             }
         }
     }
 
-    fn output(&self, task: &Task, of: &str, pointer: &str) -> Sight {
-        match self.plan.relation(&task.name, of) {
+    fn output(&self, reader: &str, of: &str, pointer: &str) -> Sight {
+        match self.plan.relation(reader, of) {
             Relation::Within => Sight::Missing(
                 "a task cannot take its own output; revert finds it in its evidence".to_owned(),
             ),
@@ -248,14 +257,25 @@ impl Check<'_> {
                 Sight::Missing(format!("{of:?} is a nested flow; name the task in it"))
             }
             Relation::Allowed if !is_pointer(pointer) => Sight::Missing(malformed(pointer)),
-            Relation::Allowed => Sight::Awaited,
+            Relation::Allowed => self.certain(reader, of),
             relation @ (Relation::Later | Relation::Unordered(_)) => {
                 Sight::Missing(refused(&relation, of).unwrap_or_default())
             }
         }
     }
 
-    fn argument(&self, name: &str) -> Option<Sight> {
+    /// What another task gives, where that is not left out while its reader runs.
+    fn certain(&self, reader: &str, of: &str) -> Sight {
+        match self.left_out_alone(reader, of) {
+            None => Sight::Awaited,
+            Some(by) => Sight::Missing(format!(
+                "task {of:?} is left out where the condition of {by:?} does not hold, and this one still runs; take it \
+                 by an optional name, or let the condition skip all"
+            )),
+        }
+    }
+
+    pub(super) fn argument(&self, name: &str) -> Option<Sight> {
         // The event replaces what an argument of that name would have been.
         if self.awaited.contains(name) {
             return Some(Sight::Awaited);
@@ -263,10 +283,10 @@ impl Check<'_> {
         self.arguments.get(name).map(|value| Sight::Known(value.clone()))
     }
 
-    fn nobody_provides(&self, task: &Task, name: &str) -> String {
+    fn nobody_provides(&self, reader: &str, name: &str) -> String {
         let tasks = self.providers.get(name).map_or(&[][..], Vec::as_slice);
-        let hint = tasks.iter().find(|other| **other != task.name).map(|other| {
-            match self.plan.relation(&task.name, other) {
+        let hint = tasks.iter().find(|other| **other != reader).map(|other| {
+            match self.plan.relation(reader, other) {
                 Relation::Later => format!("; task {other:?} provides it later: move it before"),
                 relation => {
                     let why = refused(&relation, other).unwrap_or_default();

@@ -13,6 +13,10 @@ pub const TASKS_MAX: usize = 10_000;
 pub const NESTED_MAX: usize = 1_000;
 /// How deep flows nest, the outermost counted: what a person can still read.
 pub const NESTING_MAX: usize = 8;
+/// Values of one list that a scope runs for.
+pub const ELEMENTS_MAX: usize = 10_000;
+/// Task instances of one job, in all iterations of all scopes: what one look at it can carry.
+pub const INSTANCES_MAX: usize = 100_000;
 /// Needs of one node; whoever needs more of them needs a nested flow.
 pub const NEEDS_MAX: usize = 128;
 /// Priorities beyond this are a way to shout, not an order.

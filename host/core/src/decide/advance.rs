@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::call::{Direction, Prior};
 use crate::decide::{Decision, Rejected};
 use crate::entry::Fact;
-use crate::frontier::{Frontier, Stand};
+use crate::frontier::{FrameName, Frontier, Seat, View};
 use crate::id::HostId;
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::{CancelMode, Cause, Job, JobState, Request};
@@ -36,9 +36,7 @@ impl Decision<'_> {
     /// Records what follows from where a claimed job stands, up to the next intents, wait or end.
     pub(super) fn advance(&mut self) {
         while self.job.status.state.is_claimed() {
-            if self.may_begin() {
-                self.begin_calls();
-            }
+            self.go_on();
             if self.job.in_flight_count() > 0 {
                 return;
             }
@@ -57,26 +55,40 @@ impl Decision<'_> {
         }
     }
 
-    /// Nothing speaks against another call.
-    fn may_begin(&self) -> bool {
-        self.job.status.request.is_none()
-            && (self.is_unwinding() || !self.is_late() && self.failure().is_none())
+    /// Records what follows without a call, and begins the calls for which there is room.
+    fn go_on(&mut self) {
+        loop {
+            let may_begin = self.job.may_begin(self.now);
+            if self.go_on_with_scopes(may_begin) {
+                continue;
+            }
+            let next = self.job.frontier.next(self.now).filter(|_| may_begin);
+            let is_begun = next.is_some_and(|seat| self.begin(&seat));
+            if !is_begun {
+                return;
+            }
+        }
     }
 
-    fn begin_calls(&mut self) {
-        while let Some(task) = self.job.frontier.next(self.now) {
-            let fact = match self.job.status.direction {
-                Direction::Apply => apply_intent(self.job, task),
-                Direction::Revert => revert_intent(self.job, task),
-            };
-            if matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. }) {
-                if self.stopping.is_some() || !self.has_room() {
-                    return;
-                }
-                self.room = self.room.saturating_sub(1);
-            }
-            self.record(fact);
+    /// Goes on with a task or scope; false where there is no room for it.
+    fn begin(&mut self, seat: &Seat) -> bool {
+        let is_going_back = self.job.frontier.is_going_back(&self.job.view(), seat);
+        if !is_going_back && self.leave_out(seat) {
+            return true;
         }
+        if !self.job.plan.is_task(seat.node) {
+            self.begin_scope(seat);
+            return true;
+        }
+        let fact = if is_going_back { revert_intent(self.job, seat) } else { apply_intent(self.job, seat) };
+        if matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. }) {
+            if self.stopping.is_some() || !self.has_room() {
+                return false;
+            }
+            self.room = self.room.saturating_sub(1);
+        }
+        self.record(fact);
+        true
     }
 
     /// A job that is claimed has room for one call, or it could never go on.
@@ -91,7 +103,9 @@ impl Decision<'_> {
         if frontier.is_done() {
             return Rest::Done;
         }
-        if frontier.next(self.now).is_some() {
+        let has_scopes =
+            frontier.ended().next().is_some() || frontier.turning(&self.job.plan).next().is_some();
+        if has_scopes || frontier.next(self.now).is_some() {
             return Rest::Call;
         }
         match (frontier.wake(), self.job.status.deadline) {
@@ -153,7 +167,7 @@ impl Decision<'_> {
             // Nothing is left to leave, and no call will be made any more.
             Some(Request::Cancel { .. }) if self.is_unwinding() && residue(self.job).is_empty() => {
                 // What rejected and did nothing is said to be undone, without a call.
-                self.begin_calls();
+                self.go_on_undone();
                 *rest != Rest::Done
             }
             // Likewise, and what succeeded is what its canceller asked to leave.
@@ -175,6 +189,7 @@ impl Decision<'_> {
 
     fn obey_failure(&mut self) -> bool {
         let Some(cause) = self.failure().filter(|_| !self.is_unwinding()) else { return false };
+        self.fail_scopes_in(&FrameName::outermost());
         self.unwind(cause);
         true
     }
@@ -195,10 +210,9 @@ impl Decision<'_> {
         self.job.is_late(self.now)
     }
 
-    /// Why the job fails: the first of the tasks that failed in this run.
+    /// Why the job fails: the first of the tasks and scopes that failed in this run, and that no scope tries again.
     fn failure(&self) -> Option<Cause> {
-        let failed = self.job.frontier.failed().filter_map(|task| self.job.current(self.job.plan.name(task)));
-        let first = failed.min_by_key(|instance| instance.apply_ended)?;
+        let first = self.first_failure(&FrameName::outermost())?;
         let ended = first.apply_ended.unwrap_or(self.now);
         let is_late = self.job.status.deadline.is_some_and(|deadline| deadline <= ended);
         Some(match &first.fault {
@@ -220,7 +234,7 @@ impl Job {
 
     /// Nothing speaks against another call.
     fn may_begin(&self, now: DateTime<Utc>) -> bool {
-        let is_failing = || self.is_late(now) || self.frontier.failed().next().is_some();
+        let is_failing = || self.is_late(now) || self.frontier.is_failing(&FrameName::outermost());
         self.status.request.is_none() && (self.status.direction == Direction::Revert || !is_failing())
     }
 
@@ -229,10 +243,10 @@ impl Job {
     }
 }
 
-fn apply_intent(job: &Job, task: u32) -> Fact {
-    let name = job.plan.name(task);
-    let Some(instance) = job.current(name) else {
-        let task = InstanceName { task: name.to_owned(), iteration: Vec::new() };
+fn apply_intent(job: &Job, seat: &Seat) -> Fact {
+    let name = job.plan.name(seat.node);
+    let Some(instance) = job.view().current(seat) else {
+        let task = InstanceName { task: name.to_owned(), iteration: seat.path.clone() };
         return Fact::TaskApplying { task, attempt: 1, prior: Prior::None };
     };
     match instance.state {
@@ -245,16 +259,16 @@ fn apply_intent(job: &Job, task: u32) -> Fact {
         }
         // An operator's retry after a revert: what was undone is done anew, under a new key.
         TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
-            Fact::TaskApplying { task: instance.name.next(), attempt: 1, prior: Prior::None }
+            Fact::TaskApplying { task: instance.name.next(&seat.path), attempt: 1, prior: Prior::None }
         }
-        state @ (TaskState::Applying | TaskState::Applied | TaskState::Reverting) => {
+        state @ (TaskState::Applying | TaskState::Applied | TaskState::Skipped | TaskState::Reverting) => {
             unreachable!("{name} is {} and not open: the frontier is wrong", state.word())
         }
     }
 }
 
-fn revert_intent(job: &Job, task: u32) -> Fact {
-    let instance = job.undoable(job.plan.name(task));
+fn revert_intent(job: &Job, seat: &Seat) -> Fact {
+    let instance = job.view().undoable(seat);
     let instance = instance.expect("a task that is open on the way back has an instance to undo");
     let task = instance.name.clone();
     if instance.is_lone_reject() {
@@ -264,18 +278,29 @@ fn revert_intent(job: &Job, task: u32) -> Fact {
     Fact::TaskReverting { task, attempt: instance.revert_attempt + 1, prior }
 }
 
-/// Every touched instance in the order in which they are undone one by one: of one task the last iteration first.
-pub fn unwinding_order(job: &Job) -> impl Iterator<Item = &TaskInstance> {
-    let mut frontier = Frontier::of(&job.plan, Direction::Revert, |_| Stand::Open);
-    let mut tasks = Vec::new();
-    while let Some(task) = frontier.next(DateTime::<Utc>::MIN_UTC) {
-        tasks.push(job.plan.name(task));
-        frontier.settle(&job.plan, task, Stand::Done);
+/// What of a job is undone when it is reverted, in the order in which that is done one by one.
+pub fn unwinding_order(job: &Job) -> Vec<&TaskInstance> {
+    // What failed to be undone is tried again in the next run.
+    let view = View { run: job.status.runs.len() as u32 + 1, ..job.view() };
+    let mut frontier = Frontier::of(&view, Direction::Revert);
+    let mut order = Vec::new();
+    loop {
+        let ended = frontier.ended().next().cloned();
+        if let Some(scope) = ended {
+            frontier.put_done(&view, &scope);
+        } else if let Some(seat) = frontier.next(DateTime::<Utc>::MAX_UTC) {
+            let is_left = |instance: &&TaskInstance| instance.has_effects() && !instance.is_let_be();
+            let mut instances: Vec<_> = view.instances_at(&seat).filter(is_left).collect();
+            instances.reverse();
+            order.extend(instances);
+            frontier.put_done(&view, &seat);
+        } else {
+            return order;
+        }
     }
-    tasks.into_iter().flat_map(|task| job.instances_of(task).collect::<Vec<_>>().into_iter().rev())
 }
 
 fn residue(job: &Job) -> Vec<InstanceName> {
-    let in_order = job.flow.tasks().flat_map(|task| job.instances_of(&task.name));
-    in_order.filter(|instance| instance.has_effects()).map(|instance| instance.name.clone()).collect()
+    let remains = job.task_instances().filter(|instance| instance.has_effects());
+    remains.map(|instance| instance.name.clone()).collect()
 }

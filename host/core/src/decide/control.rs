@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::call::Direction;
 use crate::decide::{Decision, Rejected};
 use crate::entry::Fact;
-use crate::instance::{TaskInstance, TaskState};
+use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::{CancelMode, Cause, JobState, Request};
 
 /// What an operator decides about a revert that failed.
@@ -187,7 +187,7 @@ impl Decision<'_> {
             JobState::Failed if self.job.status.epoch > 0 => {
                 // What was left in the middle of its revert cannot be applied: its undoing comes first.
                 let is_half_undone = |state| matches!(state, TaskState::Reverting | TaskState::RevertFailed);
-                let is_stuck = self.job.instances.values().any(|i| is_half_undone(i.state));
+                let is_stuck = self.job.task_instances().any(|i| is_half_undone(i.state));
                 let direction = if is_stuck { Direction::Revert } else { Direction::Apply };
                 self.reopen(direction, reason);
                 Ok(())
@@ -220,11 +220,30 @@ impl Decision<'_> {
         }
     }
 
-    /// Decides about one failed revert, so that unwinding goes on.
-    pub fn resolve(&mut self, task: &str, resolution: Resolution, reason: String) -> Result<(), Rejected> {
-        let refused = Rejected::NoFailedRevert { job: self.job.id(), task: task.to_owned() };
-        let name = self.failed_reverts().find(|i| i.name.task == task).map(|i| i.name.clone());
-        let name = name.ok_or(refused)?;
+    /// Decides about one failed revert, so that unwinding goes on. The iteration may be left out where the task has
+    /// only one that failed.
+    pub fn resolve(
+        &mut self,
+        task: &str,
+        iteration: &[u32],
+        resolution: Resolution,
+        reason: String,
+    ) -> Result<(), Rejected> {
+        let is_meant =
+            |name: &InstanceName| name.task == task && (iteration.is_empty() || name.iteration == iteration);
+        let failed = self.failed_reverts().map(|instance| &instance.name);
+        let meant: Vec<_> = failed.filter(|name| is_meant(name)).cloned().collect();
+        let (job, task) = (self.job.id(), task.to_owned());
+        let [name] = meant.as_slice() else {
+            return Err(match meant.is_empty() {
+                true => Rejected::NoFailedRevert { job, task },
+                false => {
+                    let names = meant.iter().map(InstanceName::to_string).collect();
+                    Rejected::SeveralFailedReverts { job, task, names }
+                }
+            });
+        };
+        let name = name.clone();
         if self.job.status.state != JobState::Failed {
             return Err(self.refused("resolve a failed revert of", "it has not ended"));
         }

@@ -136,7 +136,6 @@ fn reverted(instance: &TaskInstance, policy: &RetryPolicy, outcome: Outcome, now
     }
 }
 
-/// Exponential, bounded, and up to a fifth shorter by a draw that is the same in every replay.
 fn next_try(
     policy: &RetryPolicy,
     retries: u32,
@@ -144,17 +143,22 @@ fn next_try(
     after_ms: Option<u64>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
-    let pause_ms = after_ms.unwrap_or_else(|| {
-        let factor = f64::from(policy.factor_percent) / 100.0;
-        let grown = policy.pause_ms as f64 * factor.powi(i32::try_from(retries).unwrap_or(i32::MAX));
-        // Bounded before the draw, which would overflow on the largest pauses.
-        let pause_ms = (grown as u64).min(policy.pause_ms_max).min(RETRY_AFTER_MAX.num_milliseconds() as u64);
-        let draw = u64::from(attempt)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(now.timestamp_micros() as u64)
+    now + after_ms.map_or_else(|| pause(policy, retries, attempt, now), bounded)
+}
+
+/// Exponential, bounded, and up to a fifth shorter by a draw that is the same in every replay.
+pub(super) fn pause(policy: &RetryPolicy, retries: u32, attempt: u32, now: DateTime<Utc>) -> TimeDelta {
+    let factor = f64::from(policy.factor_percent) / 100.0;
+    let grown = policy.pause_ms as f64 * factor.powi(i32::try_from(retries).unwrap_or(i32::MAX));
+    // Bounded before the draw, which would overflow on the largest pauses.
+    let pause_ms = (grown as u64).min(policy.pause_ms_max).min(RETRY_AFTER_MAX.num_milliseconds() as u64);
+    let draw =
+        u64::from(attempt).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(now.timestamp_micros() as u64)
             >> 7;
-        pause_ms - pause_ms / 5 * (draw % 100) / 100
-    });
+    bounded(pause_ms - pause_ms / 5 * (draw % 100) / 100)
+}
+
+fn bounded(pause_ms: u64) -> TimeDelta {
     let pause = i64::try_from(pause_ms).ok().and_then(TimeDelta::try_milliseconds);
-    now + pause.map_or(RETRY_AFTER_MAX, |pause| pause.min(RETRY_AFTER_MAX))
+    pause.map_or(RETRY_AFTER_MAX, |pause| pause.min(RETRY_AFTER_MAX))
 }

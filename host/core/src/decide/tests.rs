@@ -17,4 +17,5 @@ mod order;
 mod parallel;
 mod random;
 mod retry;
+mod scope;
 mod table;

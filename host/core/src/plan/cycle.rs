@@ -1,7 +1,7 @@
 //! Cycles: points each of which would have to be passed before itself.
 
 /// Cycles that are told of at once: whoever made more of them has one habit to change.
-const CYCLES_MAX: usize = 16;
+pub(super) const CYCLES_MAX: usize = 16;
 
 /// Cycles that share no point with each other, [`CYCLES_MAX`] at most. Empty where there is an order for all points.
 pub(super) fn cycles(before: &[Vec<u32>], after: &[Vec<u32>]) -> Vec<Vec<u32>> {

@@ -2,7 +2,8 @@
 //!
 //! From the inside out, level by level, the first that has the name decides. In a linear flow it is the nearest member
 //! before; in a graph the one other member that has it; members of an unordered flow see nothing of each other. A
-//! nested flow shows outside what the tasks in it provide: a linear one the last, a graph and an unordered one all.
+//! nested flow shows outside what the tasks in it provide: a linear one the last, a graph and an unordered one all. The
+//! value that a flow runs for is seen by its members, and hidden by a member that provides the same name.
 
 use super::outline::{Level, Member, Outline, Spot};
 use crate::flow::Pattern;
@@ -16,22 +17,36 @@ pub enum Provider {
     Nobody,
     /// The number of the task.
     Task(u32),
+    /// The number of the flow that runs for a value of that name.
+    Scope(u32),
     /// Nothing says which of them, of whom some are named.
     Several(Vec<String>),
 }
 
 impl Outline {
     /// The nearest visible provider.
-    pub(super) fn nearest(&self, reader: u32, name: &str) -> Provider {
-        let mut spot = self.spot(Member::Task(reader));
+    pub(super) fn nearest(&self, reader: Member, name: &str) -> Provider {
+        let mut spot = self.spot(reader);
         while let Some(at) = spot {
             let level = self.at(at.level);
             match self.beside(level, at, name) {
+                Provider::Nobody if level.variable.as_deref() == Some(name) => {
+                    return Provider::Scope(at.level);
+                }
                 Provider::Nobody => spot = level.spot,
                 found => return found,
             }
         }
         Provider::Nobody
+    }
+
+    /// The provider that is visible when all of a flow is applied.
+    pub(super) fn nearest_at_end(&self, flow: u32, name: &str) -> Provider {
+        match self.inside(Member::Flow(flow), name) {
+            Provider::Nobody if self.at(flow).variable.as_deref() == Some(name) => Provider::Scope(flow),
+            Provider::Nobody => self.nearest(Member::Flow(flow), name),
+            found => found,
+        }
     }
 
     /// What a member of a flow sees of the others.
@@ -77,7 +92,7 @@ impl Outline {
                     match self.inside(*member, name) {
                         Provider::Task(task) => names.push(self.task_name(task).to_owned()),
                         Provider::Several(more) => names.extend(more),
-                        Provider::Nobody => {}
+                        Provider::Scope(_) | Provider::Nobody => {}
                     }
                 }
                 names.truncate(SEVERAL_MAX);

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::flow::{Flow, Node, Pattern};
+use crate::scope::Scope;
+
+/// What the outermost flow is called where it is a scope.
+pub const OUTERMOST: &str = "flow";
 
 /// A task or a flow of a flow, by its number. The outermost flow has number 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +33,23 @@ pub(super) struct Level {
     pub spot: Option<Spot>,
     name: String,
     needs: Vec<String>,
+    /// It has a condition, or runs again: it is the inside of a section of its own.
+    pub is_scope: bool,
+    pub iterates: bool,
+    /// The name by which its members see the value that it runs for.
+    pub variable: Option<String>,
     /// Name -> positions of the members in which it is provided, ascending.
     pub provided: HashMap<String, Vec<u32>>,
+}
+
+/// A flow as it is written, whatever it is nested in.
+struct Written<'a, P> {
+    name: &'a str,
+    pattern: Pattern,
+    needs: &'a [String],
+    scope: Option<&'a Scope>,
+    is_conditional: bool,
+    nodes: &'a [Node<P>],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +91,16 @@ impl Relation {
 impl Outline {
     pub fn of<P>(flow: &Flow<P>) -> Self {
         let mut outline = Self { tasks: Vec::new(), levels: Vec::new(), names: HashMap::new() };
-        outline.level(String::new(), flow.pattern, &[], None, &flow.nodes);
+        let outermost = Written {
+            // Only a scope is spoken of by its name.
+            name: if flow.scope.is_some() { OUTERMOST } else { "" },
+            pattern: flow.pattern,
+            needs: &[],
+            scope: flow.scope.as_ref(),
+            is_conditional: false,
+            nodes: &flow.nodes,
+        };
+        outline.level(&outermost, None);
         for (index, task) in (0_u32..).zip(flow.tasks()) {
             let own = (!task.provides.contains_key(&task.name)).then_some(&task.name);
             for name in task.provides.keys().chain(own) {
@@ -82,25 +110,21 @@ impl Outline {
         outline
     }
 
-    fn level<P>(
-        &mut self,
-        name: String,
-        pattern: Pattern,
-        needs: &[String],
-        spot: Option<Spot>,
-        nodes: &[Node<P>],
-    ) -> u32 {
+    fn level<P>(&mut self, written: &Written<'_, P>, spot: Option<Spot>) -> u32 {
         let number = self.levels.len() as u32;
         let level = Level {
-            pattern,
+            pattern: written.pattern,
             members: Vec::new(),
             spot,
-            name,
-            needs: needs.to_vec(),
+            name: written.name.to_owned(),
+            needs: written.needs.to_vec(),
+            is_scope: written.scope.is_some() || written.is_conditional,
+            iterates: written.scope.is_some(),
+            variable: written.scope.and_then(Scope::variable).map(str::to_owned),
             provided: HashMap::new(),
         };
         self.levels.push(level);
-        for (position, node) in (0_u32..).zip(nodes) {
+        for (position, node) in (0_u32..).zip(written.nodes) {
             let spot = Spot { level: number, position };
             let member = match node {
                 Node::Task(task) => {
@@ -113,8 +137,15 @@ impl Outline {
                     Member::Task(self.tasks.len() as u32 - 1)
                 }
                 Node::Flow(nested) => {
-                    let name = nested.name.clone();
-                    Member::Flow(self.level(name, nested.pattern, &nested.needs, Some(spot), &nested.nodes))
+                    let written = Written {
+                        name: &nested.name,
+                        pattern: nested.pattern,
+                        needs: &nested.needs,
+                        scope: nested.scope.as_ref(),
+                        is_conditional: nested.when.is_some(),
+                        nodes: &nested.nodes,
+                    };
+                    Member::Flow(self.level(&written, Some(spot)))
                 }
             };
             self.names.entry(node.name().to_owned()).or_insert(member);
@@ -138,14 +169,6 @@ impl Outline {
 
     pub fn task_count(&self) -> usize {
         self.tasks.len()
-    }
-
-    pub fn point_count(&self) -> usize {
-        self.tasks.len() + 2 * self.levels.len()
-    }
-
-    pub fn is_task(&self, point: u32) -> bool {
-        (point as usize) < self.tasks.len()
     }
 
     pub fn member(&self, name: &str) -> Option<Member> {
@@ -176,22 +199,6 @@ impl Outline {
         }
     }
 
-    /// The point that is passed when a member begins.
-    pub fn begin(&self, member: Member) -> u32 {
-        match member {
-            Member::Task(task) => task,
-            Member::Flow(level) => self.tasks.len() as u32 + 2 * level,
-        }
-    }
-
-    /// The point that is passed when all of a member is applied.
-    pub fn end(&self, member: Member) -> u32 {
-        match member {
-            Member::Task(task) => task,
-            Member::Flow(level) => self.tasks.len() as u32 + 2 * level + 1,
-        }
-    }
-
     /// Whatever needs something: name, member, what it needs.
     pub fn needs(&self) -> impl Iterator<Item = (&str, Member, &[String])> {
         let tasks = (0_u32..).zip(&self.tasks);
@@ -203,28 +210,25 @@ impl Outline {
         tasks.chain(flows)
     }
 
-    /// The names of what the points belong to, each once where it follows itself.
-    pub fn names_of(&self, points: &[u32]) -> Vec<String> {
-        let name = |point: &u32| match (*point as usize).checked_sub(self.tasks.len()) {
-            None => self.tasks[*point as usize].name.clone(),
-            Some(rest) => self.levels[rest / 2].name.clone(),
-        };
-        let mut names: Vec<String> = points.iter().map(name).filter(|name| !name.is_empty()).collect();
-        names.dedup();
-        if names.len() > 1 && names.first() == names.last() {
-            names.pop();
-        }
-        names
+    pub fn level_name(&self, level: u32) -> &str {
+        &self.levels[level as usize].name
     }
 
-    pub fn task_place(&self, task: u32) -> Vec<u32> {
-        let mut place: Vec<u32> = self.way_out(Member::Task(task)).map(|spot| spot.position).collect();
+    pub fn place(&self, member: Member) -> Vec<u32> {
+        let mut place: Vec<u32> = self.way_out(member).map(|spot| spot.position).collect();
         place.reverse();
         place
     }
 
+    pub fn name(&self, member: Member) -> &str {
+        match member {
+            Member::Task(task) => self.task_name(task),
+            Member::Flow(flow) => self.level_name(flow),
+        }
+    }
+
     /// Where a member stands, then where what holds it stands, to the outermost level.
-    fn way_out(&self, member: Member) -> impl Iterator<Item = Spot> {
+    pub fn way_out(&self, member: Member) -> impl Iterator<Item = Spot> {
         std::iter::successors(self.spot(member), |spot| self.levels[spot.level as usize].spot)
     }
 

@@ -23,7 +23,7 @@ fn what_is_before_and_after_is_seen_through_the_ends_of_flows() {
 fn wide_flows_in_a_row_take_an_edge_a_task_and_not_one_a_pair() {
     let wide = |name: &str| nested(name, Unordered, (0..1_000).map(|n| t(&format!("{name}{n}"))));
     let plan = Plan::of(&flow_of(Linear, [wide("a"), wide("b"), wide("c")]));
-    let edges: usize = plan.after.iter().map(Vec::len).sum();
+    let edges: usize = plan.sections[0].after.iter().map(Vec::len).sum();
     assert_eq!(edges, 2 * 3_000 + 4);
 }
 

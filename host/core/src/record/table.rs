@@ -27,9 +27,17 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         Fact::Released => &[Quarantined],
         Fact::Reopened { .. } => &[Succeeded, Failed],
         Fact::Prioritised { .. } | Fact::Ended { .. } => return !state.is_ended(),
-        // Applying belongs to the way forward, reverting to the way back.
-        Fact::TaskApplying { .. } => &[Running],
-        Fact::TaskReverting { .. } => &[Reverting],
+        // Applying belongs to the way forward. A scope goes back while its job goes forward.
+        Fact::TaskApplying { .. }
+        | Fact::TaskSkipped { .. }
+        | Fact::ScopeApplying { .. }
+        | Fact::ScopeReverting { .. }
+        | Fact::ScopeBackoff { .. }
+        | Fact::ScopeSkipped { .. } => &[Running],
+        Fact::TaskReverting { .. } => &[Running, Reverting],
+        // The last call of a scope may end when a suspension was asked for.
+        Fact::ScopeApplied { .. } | Fact::ScopeApplyFailed { .. } => &[Running, Suspending],
+        Fact::ScopeReverted { .. } => &[Running, Reverting, Suspending],
         Fact::TaskApplied { .. }
         | Fact::TaskBackoff { .. }
         | Fact::TaskApplyFailed { .. }
@@ -37,7 +45,7 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         Fact::TaskRevertInterrupted { .. }
         | Fact::TaskRevertBackoff { .. }
         | Fact::TaskReverted { .. }
-        | Fact::TaskRevertFailed { .. } => &[Reverting, Suspending],
+        | Fact::TaskRevertFailed { .. } => &[Running, Reverting, Suspending],
         Fact::TaskRevertAccepted { .. } | Fact::TaskRevertSkipped { .. } => &[Failed],
         // Only the host that has the job speaks for its calls.
         Fact::ClaimLost { .. }

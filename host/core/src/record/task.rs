@@ -11,6 +11,10 @@ impl Job {
     pub(super) fn record_task(&mut self, fact: &Fact, at: DateTime<Utc>) -> Result<(), String> {
         let name = fact.task().ok_or("the fact names no task")?;
         let legal = |instance: &TaskInstance| match state_after(fact) {
+            // Before any call it fails by its condition alone.
+            Some(TaskState::ApplyFailed) if (instance.attempt == 0) != (fact.attempt() == 0) => {
+                Err(format!("attempt {} did not begin", fact.attempt()))
+            }
             Some(state) if !may_become(instance.state, state) => {
                 Err(format!("a task that is {} does not become {}", instance.state.word(), state.word()))
             }
@@ -30,7 +34,7 @@ impl Job {
             }
         }
         if state_after(fact).is_some() {
-            self.settle(&name.task);
+            self.settle(name);
         }
         if has_outcome(fact) {
             self.status.claims_lost = 0;
@@ -40,7 +44,7 @@ impl Job {
 
     fn begin(&self, name: &InstanceName) -> Result<TaskInstance, String> {
         let task = self.task(&name.task).ok_or_else(|| format!("the flow has no task {:?}", name.task))?;
-        Ok(TaskInstance::pending(name.clone(), task.plugin.digest))
+        Ok(TaskInstance::pending(name.clone(), Some(task.plugin.digest)))
     }
 }
 
@@ -72,6 +76,7 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
         Fact::TaskRevertFailed { .. } => Some(TaskState::RevertFailed),
         Fact::TaskRevertAccepted { .. } => Some(TaskState::Accepted),
         Fact::TaskRevertSkipped { .. } => Some(TaskState::SkippedRevert),
+        Fact::TaskSkipped { .. } => Some(TaskState::Skipped),
         _ => None,
     }
 }
@@ -80,10 +85,11 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
 pub fn may_become(from: TaskState, to: TaskState) -> bool {
     use TaskState::{
         Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Pending, RevertFailed, Reverted,
-        Reverting, SkippedRevert,
+        Reverting, Skipped, SkippedRevert,
     };
     let next: &[TaskState] = match from {
-        Pending => &[Applying],
+        // A condition that cannot be evaluated fails the task before any call.
+        Pending => &[Applying, Skipped, ApplyFailed],
         Applying => &[Applied, Backoff, ApplyFailed, InDoubt],
         Backoff => &[Applying, ApplyFailed, Reverting],
         InDoubt => &[Applying, Reverting],
@@ -91,7 +97,7 @@ pub fn may_become(from: TaskState, to: TaskState) -> bool {
         Applied => &[Reverting],
         Reverting => &[Reverted, RevertFailed, Reverting],
         RevertFailed => &[Reverting, Accepted, SkippedRevert],
-        Reverted | Accepted | SkippedRevert => &[],
+        Skipped | Reverted | Accepted | SkippedRevert => &[],
     };
     next.contains(&to)
 }
@@ -105,6 +111,7 @@ fn take(instance: &mut TaskInstance, fact: &Fact, at: DateTime<Utc>, run: u32) {
     }
     match fact {
         Fact::UndoRecorded { undo, .. } => instance.undo.push(undo.clone()),
+        Fact::TaskSkipped { by, .. } => instance.skipped_by = Some(by.clone()),
         Fact::Progressed { fraction, message, .. } => instance.progress = Some((*fraction, message.clone())),
         _ => {
             take_apply(instance, fact, before, at);

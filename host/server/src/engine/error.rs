@@ -57,6 +57,7 @@ impl From<Rejected> for EngineError {
         let subject = match &rejected {
             Rejected::State { job, .. }
             | Rejected::NoFailedRevert { job, .. }
+            | Rejected::SeveralFailedReverts { job, .. }
             | Rejected::Claimed { job, .. }
             | Rejected::NotClaimed { job, .. } => format!("job {job}"),
         };

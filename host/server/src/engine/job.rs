@@ -35,7 +35,7 @@ pub enum Demand {
     Resume,
     Retry,
     Revert,
-    Resolve { task: String, resolution: Resolution },
+    Resolve { task: InstanceName, resolution: Resolution },
     Release,
     Quarantine,
 }
@@ -65,7 +65,9 @@ impl Demand {
             Self::Resume => decision.resume(),
             Self::Retry => decision.retry(reason.to_owned()),
             Self::Revert => decision.revert(reason.to_owned()),
-            Self::Resolve { task, resolution } => decision.resolve(task, *resolution, reason.to_owned()),
+            Self::Resolve { task, resolution } => {
+                decision.resolve(&task.task, &task.iteration, *resolution, reason.to_owned())
+            }
             Self::Release => decision.release(),
             Self::Quarantine => decision.quarantine(reason.to_owned()),
         }
@@ -119,8 +121,7 @@ impl Engine {
         let job = self.job(id, principal).await?;
         let mut tried = job.clone();
         Decision::new(&mut tried, self.now(), Actor::Principal(principal.to_owned())).revert(String::new())?;
-        let touched = unwinding_order(&job).filter(|instance| instance.has_effects());
-        let names = touched.map(|instance| instance.name.clone()).collect();
+        let names = unwinding_order(&job).iter().map(|instance| instance.name.clone()).collect();
         Ok((job, names))
     }
 

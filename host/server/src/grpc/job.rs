@@ -74,26 +74,6 @@ impl JobPlane {
         Ok(Response::new(job::to_wire(&changed)))
     }
 
-    /// The last instance of the task is the one that is meant.
-    async fn check_iteration(
-        &self,
-        principal: &str,
-        request: &v1::ResolveJobRequest,
-    ) -> Result<(), EngineError> {
-        let Some(named) = request.task.as_ref().filter(|name| !name.iteration.is_empty()) else {
-            return Ok(());
-        };
-        let found = self.engine.job(id("job", &request.job)?, principal).await?;
-        if found.current(&named.task).is_some_and(|instance| instance.name.iteration == named.iteration) {
-            return Ok(());
-        }
-        let message = format!(
-            "{:?} is not the last iteration of task {:?}: only that can be resolved",
-            named.iteration, named.task
-        );
-        Err(EngineError::precondition(format!("job {}", request.job), message))
-    }
-
     async fn filter(
         &self,
         principal: &str,
@@ -155,8 +135,8 @@ impl JobService for JobPlane {
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobResponse>, Status> {
         let (principal, request) = asked(request)?;
         let found = self.engine.job(id("job", &request.job)?, &principal).await?;
-        let tasks = instance::all_to_wire(&found);
-        Ok(Response::new(v1::GetJobResponse { job: Some(job::to_wire(&found)), tasks }))
+        let (tasks, scopes) = (instance::all_to_wire(&found), instance::scopes_to_wire(&found));
+        Ok(Response::new(v1::GetJobResponse { job: Some(job::to_wire(&found)), tasks, scopes }))
     }
 
     async fn get_output(
@@ -256,7 +236,6 @@ impl JobService for JobPlane {
     async fn resolve(&self, request: Request<v1::ResolveJobRequest>) -> Result<Response<v1::Job>, Status> {
         let (principal, request) = asked(request)?;
         let resolve = demand::resolve(request.task.as_ref(), request.resolution)?;
-        self.check_iteration(&principal, &request).await?;
         self.demand(&principal, (&request.job, &request.etag), &[resolve], &request.reason).await
     }
 

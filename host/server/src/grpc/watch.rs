@@ -124,8 +124,7 @@ impl Watch {
             Err(stop) if stop.is_passing() => {}
             Err(stop) => return Err(stop),
         }
-        self.calls =
-            job.instances.values().filter(|i| i.is_in_flight()).map(|i| (i.name.clone(), 0.0)).collect();
+        self.calls = job.in_flight().map(|instance| (instance.name.clone(), 0.0)).collect();
         let mut look_at = Instant::now() + LOOK_PERIOD;
         loop {
             let (tell, stopping) = (self.client.tell.clone(), self.client.stopping.clone());

@@ -29,7 +29,7 @@ impl Runner {
             return Err(format!("the flow has no task {}", name.task.task));
         };
         let direction = name.direction;
-        let input = job.input(task, direction).map_err(|problems| problems.to_string())?;
+        let input = job.input(&name.task, direction).map_err(|problems| problems.to_string())?;
         let default_timeout = self.engine.limits.call_timeout;
         let timeout = task.timeout_ms.map_or(default_timeout, Duration::from_millis);
         let left = job.status.deadline.map(|deadline| deadline - self.engine.now());
@@ -39,14 +39,14 @@ impl Runner {
             _ => timeout,
         };
         let call = Call {
-            plugin: instance.plugin,
+            plugin: instance.plugin.unwrap_or(task.plugin.digest),
             direction,
             job: job.id().to_string(),
             task: instance.name.task.clone(),
             iteration: instance.name.iteration.clone(),
             action: task.action.clone(),
             attempt: name.attempt,
-            scope_attempt: 1,
+            scope_attempt: job.scope_attempt(&name.task),
             prior: instance.prior,
             idempotency_key: instance.name.key(job.id(), direction),
             fence: job.status.epoch,

@@ -149,7 +149,7 @@ fn a_revert_that_was_left_half_done_is_finished_before_anything_is_applied() {
         (JobState::Failed, vec!["a".to_owned(), "b".into()])
     );
     assert_eq!(bench.job.current("b").map(|b| b.state), Some(TaskState::Reverting));
-    bench.refused(|d| d.resolve("b", Resolution::Accept, "why not".into()));
+    bench.refused(|d| d.resolve("b", &[], Resolution::Accept, "why not".into()));
     bench.decide(|d| d.retry("go on".into())).expect("it failed");
     assert_eq!(bench.run(), JobState::Reverted);
     assert!(bench.trace().ends_with("b:revert_backoff b:reverting b:reverted a:reverting a:reverted"));

@@ -221,7 +221,7 @@ fn a_failed_revert_that_is_retried_goes_on_unwinding() {
         |bench| bench.decide(|d| d.revert("fixed".into())).expect("it failed"),
         |bench| {
             bench
-                .decide(|d| d.resolve("nasty", Resolution::Retry, "fixed".into()))
+                .decide(|d| d.resolve("nasty", &[], Resolution::Retry, "fixed".into()))
                 .expect("its revert failed");
         },
     ];
@@ -248,13 +248,17 @@ fn a_failed_revert_that_is_retried_goes_on_unwinding() {
 fn a_failed_revert_that_is_let_be_stays_in_the_residue() {
     for (resolution, word) in [(Resolution::Accept, "accepted"), (Resolution::Skip, "skipped_revert")] {
         let mut bench = stuck();
-        bench.decide(|d| d.resolve("nasty", resolution, "done by hand".into())).expect("its revert failed");
+        bench
+            .decide(|d| d.resolve("nasty", &[], resolution, "done by hand".into()))
+            .expect("its revert failed");
         assert_eq!(bench.run(), JobState::Failed);
         let end = format!("nasty:{word} a:reverting a:reverted");
         assert!(bench.trace().ends_with(&end), "{}", bench.trace());
         assert_eq!(bench.residue(), ["nasty"]);
         assert!(
-            bench.refused(|d| d.resolve("nasty", resolution, "again".into())).contains("no task \"nasty\"")
+            bench
+                .refused(|d| d.resolve("nasty", &[], resolution, "again".into()))
+                .contains("no task \"nasty\"")
         );
     }
 }
@@ -263,10 +267,10 @@ fn a_failed_revert_that_is_let_be_stays_in_the_residue() {
 fn resolving_what_is_no_failed_revert_is_refused() {
     let mut bench = stuck();
     for task in ["a", "fail", "unheard-of"] {
-        bench.refused(|d| d.resolve(task, Resolution::Accept, "why not".into()));
+        bench.refused(|d| d.resolve(task, &[], Resolution::Accept, "why not".into()));
     }
     bench.decide(|d| d.retry("fixed".into())).expect("it failed");
-    let refusal = bench.refused(|d| d.resolve("nasty", Resolution::Accept, "too late".into()));
+    let refusal = bench.refused(|d| d.resolve("nasty", &[], Resolution::Accept, "too late".into()));
     assert!(refusal.contains("it has not ended"), "{refusal}");
 }
 
@@ -274,7 +278,7 @@ fn resolving_what_is_no_failed_revert_is_refused() {
 fn a_reapply_after_a_revert_has_a_key_of_its_own() {
     let mut bench = stuck();
     bench
-        .decide(|d| d.resolve("nasty", Resolution::Accept, "done by hand".into()))
+        .decide(|d| d.resolve("nasty", &[], Resolution::Accept, "done by hand".into()))
         .expect("its revert failed");
     bench.run();
     bench.decide(|d| d.retry("all over again".into())).expect("it failed");

@@ -7,6 +7,7 @@ use super::shape::{Shape, flow_of, from, nested, output, t};
 use crate::call::Direction;
 use crate::decide::create::Timing;
 use crate::flow::{Flow, Input, Pattern};
+use crate::instance::InstanceName;
 use crate::job::{Job, JobSpec, JobState};
 
 use Pattern::{Graph, Linear, Unordered};
@@ -171,8 +172,8 @@ fn applied(flow: Flow, arguments: serde_json::Value, outputs: &[(&str, serde_jso
 }
 
 fn input(job: &Job, task: &str) -> serde_json::Value {
-    let task = job.task(task).expect("it is there");
-    job.input(task, Direction::Apply).expect("it has its input")["x"].clone()
+    let name = InstanceName { task: task.to_owned(), iteration: Vec::new() };
+    job.input(&name, Direction::Apply).expect("it has its input")["x"].clone()
 }
 
 #[test]
@@ -224,7 +225,8 @@ fn f17_an_optional_input_is_left_out_or_the_argument_or_what_is_injected() {
     let flow = |input| flow_of(Linear, [t("a").takes(input)]);
     let optional = || Input::Optional("x".to_owned());
     let absent = applied(flow(optional()), json!({}), &[]);
-    let whole = absent.input(absent.task("a").expect("it is there"), Direction::Apply).expect("it has one");
+    let a = InstanceName { task: "a".to_owned(), iteration: Vec::new() };
+    let whole = absent.input(&a, Direction::Apply).expect("it has one");
     assert_eq!(whole, json!({}));
     assert_eq!(input(&applied(flow(optional()), json!({"x": 3}), &[]), "a"), json!(3));
     assert_eq!(input(&applied(flow(Input::Literal(json!(5))), json!({"x": 3}), &[]), "a"), json!(5));

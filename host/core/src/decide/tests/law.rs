@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model;
 use crate::call::Direction;
 use crate::entry::{Entry, Fact};
-use crate::instance::{Failed, InstanceName, TaskState};
+use crate::instance::{Failed, InstanceName, TaskInstance, TaskState};
 use crate::job::{Job, JobState};
 
 /// What a plugin would have seen of one task instance. Kept apart from the core's own books.
@@ -26,6 +26,8 @@ pub struct Witness {
     ledger: BTreeMap<InstanceName, Ledger>,
     /// What must be applied before each task, as a reader of the definition would say.
     before: BTreeMap<String, BTreeSet<String>>,
+    /// The names of the scopes around each task that run again, the outermost first.
+    scopes: BTreeMap<String, Vec<String>>,
 }
 
 impl Witness {
@@ -35,7 +37,13 @@ impl Witness {
         assert_eq!(replayed.plan, job.plan, "one flow has one plan");
         // Compared no more: it is the same one.
         replayed.plan = job.plan.clone();
-        Self { replayed, entries: 0, ledger: BTreeMap::new(), before: model::before(&job.flow) }
+        Self {
+            replayed,
+            entries: 0,
+            ledger: BTreeMap::new(),
+            before: model::before(&job.flow),
+            scopes: model::scopes(&job.flow),
+        }
     }
 
     /// One decision was taken, with these entries.
@@ -46,7 +54,7 @@ impl Witness {
             self.see_entry(&entry);
         }
         assert_eq!(&self.replayed, job, "the logbook tells of the job as it is");
-        let anew = job.frontier_anew(job.status.direction);
+        let anew = job.frontier_anew();
         assert_eq!(job.frontier, anew, "the frontier is what follows from the instances");
         self.check(job);
     }
@@ -58,7 +66,7 @@ impl Witness {
         let epoch = self.replayed.status.epoch;
         let is_claim = matches!(entry.fact, Fact::Claimed { .. });
         assert_eq!(entry.epoch, epoch + u64::from(is_claim), "the epoch rises with a claim only");
-        if let Some(name) = entry.fact.task() {
+        if let Some(name) = entry.fact.task().filter(|_| !entry.fact.is_of_scope()) {
             self.see_task(name, &entry.fact);
         }
         self.replayed.record(entry).expect("the logbook is legal");
@@ -89,6 +97,9 @@ impl Witness {
             | Fact::TaskBackoff { attempt, .. }
             | Fact::TaskInDoubt { attempt, .. } => {
                 assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
+            }
+            Fact::TaskApplyFailed { attempt: 0, .. } => {
+                assert!(ledger.applies == 0, "only before any call does a task fail without one");
             }
             Fact::TaskApplyFailed { attempt, how, .. } => {
                 assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
@@ -121,33 +132,67 @@ impl Witness {
         assert_eq!(job.status.direction, Direction::Apply, "nothing is applied while unwinding");
         assert_eq!(job.status.state, JobState::Running, "{name} is applied by a running job");
         for before in &self.before[&name.task] {
-            let state = job.current(before).map(|instance| instance.state);
-            assert_eq!(state, Some(TaskState::Applied), "{before} comes before {name}");
+            assert!(self.is_settled(job, before, name), "{before} comes before {name}");
         }
         let run = job.status.runs.len() as u32;
         let failed = job.instances.values().find(|i| i.state == TaskState::ApplyFailed && i.run == run);
-        assert_eq!(failed.map(|i| &i.name), None, "nothing begins after a failure");
-        let calls = job.instances.values().filter(|instance| instance.is_in_flight()).count();
+        if !self.has_scopes() {
+            assert_eq!(failed.map(|i| &i.name), None, "nothing begins after a failure");
+        }
+        let calls = job.task_instances().filter(|instance| instance.is_in_flight()).count();
         assert!(job.flow.parallel_max.is_none_or(|most| calls < most as usize), "no more than asked for");
     }
 
     /// X01: whatever comes after it in the flow is undone, or an operator let it be.
     fn check_revert_order(&self, name: &InstanceName) {
         let job = &self.replayed;
-        assert_eq!(job.status.direction, Direction::Revert, "nothing is reverted while applying");
-        assert_eq!(job.status.state, JobState::Reverting, "{name} is reverted by a reverting job");
-        let behind = |other: &InstanceName| self.before[&other.task].contains(&name.task);
+        let is_unwinding = job.status.direction == Direction::Revert;
+        assert!(is_unwinding || self.has_scopes(), "nothing is reverted while applying");
+        assert_eq!(job.status.state == JobState::Reverting, is_unwinding, "{name} is reverted with its job");
+        let behind = |other: &InstanceName| {
+            self.before.get(&other.task).is_some_and(|before| before.contains(&name.task))
+                && self.is_beside(other, name)
+        };
         for instance in job.instances.values().filter(|i| behind(&i.name)) {
             let is_let_be = matches!(instance.state, TaskState::Accepted | TaskState::SkippedRevert);
             assert!(is_let_be || !instance.has_effects(), "{} is undone before {name}", instance.name);
         }
-        let is_applying = job.instances.values().any(|instance| instance.state == TaskState::Applying);
-        assert!(!is_applying, "what is being applied is let finish");
+        let is_applying = |instance: &&TaskInstance| {
+            // In a scope that is tried again, what is outside of it goes on.
+            instance.state == TaskState::Applying && instance.plugin.is_some() && is_unwinding
+        };
+        let applying = job.instances.values().find(is_applying).map(|instance| &instance.name);
+        assert_eq!(applying, None, "what is being applied is let finish");
+    }
+
+    fn has_scopes(&self) -> bool {
+        self.scopes.values().any(|scopes| !scopes.is_empty())
+    }
+
+    /// The instances agree in all iterations of the scopes that hold both.
+    fn is_beside(&self, one: &InstanceName, other: &InstanceName) -> bool {
+        let (of_one, of_other) = (&self.scopes[&one.task], &self.scopes[&other.task]);
+        let shared = of_one.iter().zip(of_other).take_while(|(one, other)| one == other).count();
+        one.iteration.get(..shared) == other.iteration.get(..shared)
+    }
+
+    /// What of a task a later one has to do with is applied or left out.
+    fn is_settled(&self, job: &Job, task: &str, reader: &InstanceName) -> bool {
+        let beside = job.instances_of(task).filter(|instance| self.is_beside(&instance.name, reader));
+        match beside.last() {
+            Some(instance) => matches!(instance.state, TaskState::Applied | TaskState::Skipped),
+            // A map of nothing, or what is left out with its scope.
+            None => self.scopes[task].iter().any(|scope| {
+                let scope = job.current(scope).map(|scope| scope.state);
+                matches!(scope, Some(TaskState::Applied | TaskState::Skipped))
+            }),
+        }
     }
 
     fn check(&self, job: &Job) {
         let status = &job.status;
-        let in_flight = job.instances.values().filter(|instance| instance.is_in_flight()).count();
+        let tasks = || job.instances.values().filter(|instance| instance.plugin.is_some());
+        let in_flight = tasks().filter(|instance| instance.is_in_flight()).count();
         // A claimed job without a call under way would never be heard of again.
         assert_eq!(in_flight > 0, status.state.is_claimed(), "a call, while it is claimed");
         assert_eq!(in_flight, job.in_flight_count(), "all that are under way are known");
@@ -159,7 +204,7 @@ impl Witness {
         if status.state == JobState::Reverting {
             assert_eq!(status.direction, Direction::Revert);
         }
-        for instance in job.instances.values() {
+        for instance in tasks() {
             assert_eq!(self.ledger[&instance.name].has_effects, instance.has_effects(), "{}", instance.name);
         }
         check_end(self, job);
@@ -179,8 +224,20 @@ fn check_end(witness: &Witness, job: &Job) {
     }
     match status.state {
         JobState::Succeeded => assert!(
-            job.flow.tasks().all(|t| job.current(&t.name).is_some_and(|i| i.state == TaskState::Applied)),
-            "all is applied"
+            job.flow.tasks().all(|task| {
+                let whole = InstanceName { task: task.name.clone(), iteration: Vec::new() };
+                let is_good = |i: &TaskInstance| {
+                    let is_over =
+                        matches!(i.state, TaskState::Applied | TaskState::Skipped | TaskState::Reverted);
+                    is_over || i.is_let_be()
+                };
+                let current = InstanceName {
+                    iteration: job.current(&task.name).map_or(Vec::new(), |i| i.name.iteration.clone()),
+                    ..whole
+                };
+                witness.is_settled(job, &task.name, &current) && job.instances_of(&task.name).all(is_good)
+            }),
+            "all is applied or left out"
         ),
         JobState::Reverted | JobState::Cancelled | JobState::Dropped | JobState::Superseded => {
             assert_eq!(remains().next(), None, "nothing remains");

@@ -69,7 +69,7 @@ fn v12_a_failed_revert_stops_its_own_path_only() {
     assert!(!trace.contains("t2:reverting") && !trace.contains("first:reverting"), "{trace}");
     // An operator accepts it, and what was behind it goes on.
     let accept = crate::decide::control::Resolution::Accept;
-    bench.decide(|d| d.resolve("nasty_fail", accept, "known".into())).expect("it failed");
+    bench.decide(|d| d.resolve("nasty_fail", &[], accept, "known".into())).expect("it failed");
     assert_eq!(bench.run(), JobState::Failed);
     assert_eq!(bench.residue(), ["nasty_fail"]);
 }
@@ -295,7 +295,7 @@ fn a_graph_is_undone_in_the_order_that_is_told_before() {
     let mut bench = bench(flow);
     bench.room = 0;
     assert_eq!(bench.run(), JobState::Succeeded);
-    let told: Vec<_> = unwinding_order(&bench.job).map(|instance| instance.name.to_string()).collect();
+    let told: Vec<_> = unwinding_order(&bench.job).iter().map(|instance| instance.name.to_string()).collect();
     assert_eq!(told, ["d", "c", "b", "a", "alone"]);
     bench.decide(|d| d.revert("undo".into())).expect("it succeeded");
     let from = bench.made.len();

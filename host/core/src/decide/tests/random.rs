@@ -223,7 +223,7 @@ fn give(bench: &mut Bench, input: &Input) {
         Input::Revert => bench.decide(|d| d.revert("undo it".into())).is_ok(),
         Input::Resolve(task, how) => {
             let task = TASKS[task.index(TASKS.len())];
-            bench.decide(|d| d.resolve(task, *how, "seen to".into())).is_ok()
+            bench.decide(|d| d.resolve(task, &[], *how, "seen to".into())).is_ok()
         }
         Input::Reschedule(at) => bench.decide(|d| d.reschedule(midnight() + seconds(*at))).is_ok(),
         Input::Prioritise(priority) => bench.decide(|d| d.prioritise(*priority)).is_ok(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::flow::{Flow, Input, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
+use crate::scope::{Backoff, Map, Repeat, Scope, ScopeRetry, SkipDepth, Strategy, When};
 
 /// A task that takes all arguments.
 pub fn task(name: &str) -> Task {
@@ -55,6 +56,35 @@ pub trait Shape {
     fn revert_takes(self, input: Input) -> Self;
     fn provides(self, name: &str) -> Self;
     fn retried(self, retry: RetryPolicy) -> Self;
+    fn when(self, condition: &str, skips: SkipDepth) -> Self;
+    fn scope(self, scope: Scope) -> Self;
+}
+
+/// A scope that is tried so many times.
+pub fn times(times: u32) -> Scope {
+    tried(Strategy::Times(times))
+}
+
+pub fn tried(strategy: Strategy) -> Scope {
+    Scope::Retry(ScopeRetry { strategy, backoff: Backoff::default(), except: Vec::new(), revert_all: false })
+}
+
+/// A scope that is tried for each value of a list, seen as `x`.
+pub fn for_each(over: Input) -> Scope {
+    tried(Strategy::ForEach { over, name: "x".to_owned() })
+}
+
+pub fn repeat(until: &str, rounds_max: u32) -> Scope {
+    Scope::Repeat(Repeat { until: until.to_owned(), rounds_max, backoff: Backoff::default() })
+}
+
+/// A flow that runs for each value of a list, seen as `x`.
+pub fn map(over: Input, parallel_max: Option<u32>) -> Scope {
+    Scope::Map(Map { over, name: "x".to_owned(), parallel_max })
+}
+
+pub fn literal(value: serde_json::Value) -> Input {
+    Input::Literal(value)
 }
 
 fn task_of(node: &mut Node) -> &mut Task {
@@ -96,6 +126,23 @@ impl Shape for Node {
 
     fn retried(mut self, retry: RetryPolicy) -> Self {
         task_of(&mut self).retry = retry;
+        self
+    }
+
+    fn when(mut self, condition: &str, skips: SkipDepth) -> Self {
+        let when = Some(When { condition: condition.to_owned(), skips });
+        match &mut self {
+            Node::Task(task) => task.when = when,
+            Node::Flow(nested) => nested.when = when,
+        }
+        self
+    }
+
+    fn scope(mut self, scope: Scope) -> Self {
+        match &mut self {
+            Node::Task(task) => panic!("{} is a task", task.name),
+            Node::Flow(nested) => nested.scope = Some(scope),
+        }
         self
     }
 }

@@ -61,12 +61,13 @@ fn p08_the_states_of_a_job_follow_each_other_as_designed() {
 fn p08_the_states_of_a_task_follow_each_other_as_designed() {
     use TaskState::{
         Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Pending, RevertFailed, Reverted,
-        Reverting, SkippedRevert,
+        Reverting, Skipped, SkippedRevert,
     };
-    // Without `observing` and `skipped`, which come with observers and conditions, and without what their policies
-    // add to `in_doubt`.
+    // Without `observing`, which comes with observers, and without what their policies add to `in_doubt`.
     let design: &[(TaskState, &[TaskState])] = &[
-        (Pending, &[Applying]),
+        // Beyond the design: a condition that cannot be evaluated fails the task before any call.
+        (Pending, &[Applying, Skipped, ApplyFailed]),
+        (Skipped, &[]),
         (Applying, &[Applied, Backoff, ApplyFailed, InDoubt]),
         (Backoff, &[Applying, ApplyFailed, Reverting]),
         (InDoubt, &[Reverting, Applying]),
@@ -167,6 +168,7 @@ fn task_facts() -> Vec<(Fact, TaskState, &'static [JobState])> {
         ),
         (Fact::TaskReverted { task: task(), attempt, output: None }, TaskState::Reverted, back),
         (Fact::TaskRevertFailed { task: task(), attempt, fault: fault() }, TaskState::RevertFailed, back),
+        (Fact::TaskSkipped { task: task(), by: reason() }, TaskState::Skipped, &[Running]),
         (Fact::TaskRevertAccepted { task: task(), reason: reason() }, TaskState::Accepted, &[JobFailed]),
         (Fact::TaskRevertSkipped { task: task(), reason: reason() }, TaskState::SkippedRevert, &[JobFailed]),
     ]
@@ -177,6 +179,7 @@ fn p08_every_fact_about_a_task_is_legal_by_the_tables_or_refused() {
     use TaskState as T;
     let states = [
         T::Pending,
+        T::Skipped,
         T::Applying,
         T::Backoff,
         T::InDoubt,
@@ -194,15 +197,26 @@ fn p08_every_fact_about_a_task_is_legal_by_the_tables_or_refused() {
                 let mut job = Bench::of(&["a"]).job;
                 let name = fact.task().expect("it is about a task").clone();
                 let mut instance =
-                    crate::instance::TaskInstance::pending(name.clone(), crate::id::Digest::of(b""));
+                    crate::instance::TaskInstance::pending(name.clone(), Some(crate::id::Digest::of(b"")));
                 instance.state = task_state;
+                instance.attempt = u32::from(!matches!(task_state, T::Pending | T::Skipped));
                 // It waits for its next attempt: a call under way is never begun again.
                 instance.next_try = (task_state == T::Reverting).then(midnight);
+                // Of an earlier run, so that an operator's retry is possible.
+                instance.run = 0;
                 job.instances.insert(name.clone(), instance);
                 job.status.state = job_state;
+                let is_back = fact.kind().starts_with("task.revert");
+                if job_state == Reverting || job_state == Suspending && is_back {
+                    job.status.direction = Direction::Revert;
+                }
+                job.frontier = job.frontier_anew();
                 let (sequence, kind) = (job.status.sequence + 1, fact.kind());
                 let entry = Entry { sequence, at: midnight(), epoch: 1, actor: Actor::Host(W1), fact };
-                let is_expected = happens.contains(&job_state) && task_may_become(task_state, leads_to);
+                let is_begun = leads_to != T::ApplyFailed || task_state != T::Pending;
+                // The task is in no scope, and so goes back with its job only.
+                let is_expected =
+                    happens.contains(&job_state) && task_may_become(task_state, leads_to) && is_begun;
                 assert_eq!(
                     job.record(&entry).is_ok(),
                     is_expected,

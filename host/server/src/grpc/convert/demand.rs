@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use windlass_core::decide::control::Resolution;
+use windlass_core::instance::InstanceName;
 use windlass_core::job::CancelMode;
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
@@ -54,8 +55,9 @@ pub fn resolve(task: Option<&v1::TaskInstanceName>, resolution: i32) -> Result<D
             Resolution::Retry
         }
     };
-    let task = task.map(|name| name.task.clone()).unwrap_or_default();
-    if task.is_empty() {
+    let task = task.cloned().unwrap_or_default();
+    let task = InstanceName { task: task.task, iteration: task.iteration };
+    if task.task.is_empty() {
         problems.add("task.task", "is empty: name the task whose revert failed");
     }
     checked(problems, Demand::Resolve { task, resolution })

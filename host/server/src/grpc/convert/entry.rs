@@ -52,7 +52,12 @@ fn reason(fact: &Fact) -> String {
         Fact::TaskBackoff { fault, .. }
         | Fact::TaskApplyFailed { fault, .. }
         | Fact::TaskRevertBackoff { fault, .. }
-        | Fact::TaskRevertFailed { fault, .. } => words(fault),
+        | Fact::TaskRevertFailed { fault, .. }
+        | Fact::ScopeReverting { fault, .. }
+        | Fact::ScopeApplyFailed { fault, .. } => words(fault),
+        Fact::TaskSkipped { by, .. } | Fact::ScopeSkipped { by, .. } => {
+            format!("the condition of {by} does not hold")
+        }
         _ => String::new(),
     }
 }
@@ -110,6 +115,13 @@ fn state_after(fact: &Fact) -> Option<&'static str> {
         Fact::TaskRevertFailed { .. } => task(TaskState::RevertFailed),
         Fact::TaskRevertAccepted { .. } => task(TaskState::Accepted),
         Fact::TaskRevertSkipped { .. } => task(TaskState::SkippedRevert),
+        Fact::TaskSkipped { .. } | Fact::ScopeSkipped { .. } => task(TaskState::Skipped),
+        Fact::ScopeApplying { .. } => task(TaskState::Applying),
+        Fact::ScopeReverting { .. } => task(TaskState::Reverting),
+        Fact::ScopeBackoff { .. } => task(TaskState::Backoff),
+        Fact::ScopeApplied { .. } => task(TaskState::Applied),
+        Fact::ScopeApplyFailed { .. } => task(TaskState::ApplyFailed),
+        Fact::ScopeReverted { .. } => task(TaskState::Reverted),
         Fact::UndoRecorded { .. } | Fact::Progressed { .. } | Fact::Printed { .. } => None,
     }
 }
@@ -158,7 +170,10 @@ fn take_payloads(fact: &mut Fact) -> Vec<(&'static str, Payload)> {
         Fact::TaskBackoff { fault, .. }
         | Fact::TaskApplyFailed { fault, .. }
         | Fact::TaskRevertBackoff { fault, .. }
-        | Fact::TaskRevertFailed { fault, .. } => take("/fault/detail", fault.detail.as_mut()),
+        | Fact::TaskRevertFailed { fault, .. }
+        | Fact::ScopeReverting { fault, .. }
+        | Fact::ScopeApplyFailed { fault, .. } => take("/fault/detail", fault.detail.as_mut()),
+        Fact::ScopeApplying { progress, .. } => take("/progress/value", progress.value.as_mut()),
         Fact::Unwinding { cause: Cause::Task { fault, .. } }
         | Fact::Ended { cause: Some(Cause::Task { fault, .. }), .. } => {
             take("/cause/task/fault/detail", fault.detail.as_mut());

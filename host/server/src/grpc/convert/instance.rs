@@ -15,8 +15,8 @@ use super::time::timestamp;
 
 /// Bytes of all outputs that one answer shows. Above it there are none: `GetOutput` has them.
 const OUTPUTS_BYTES_MAX: usize = 1 << 20;
-/// Which attempt of its scope an instance is of, where there is no scope.
-const SCOPE_ATTEMPT: u32 = 1;
+/// Bytes of what a scope runs for that an answer shows.
+const VALUE_BYTES_MAX: usize = 64 * 1_024;
 
 /// Every instance in the order of the flow, then of iteration; pending ones too.
 pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
@@ -31,12 +31,35 @@ pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
     for task in job.flow.tasks() {
         match by_task.get(task.name.as_str()) {
             Some(instances) => {
-                all.extend(instances.iter().map(|instance| to_wire(job.id(), task, instance, shows_outputs)));
+                all.extend(instances.iter().map(|instance| to_wire(job, task, instance, shows_outputs)));
             }
             None => all.push(pending(job.id(), task)),
         }
     }
     all
+}
+
+/// Every scope that was begun or left out.
+pub fn scopes_to_wire(job: &Job) -> Vec<v1::ScopeInstance> {
+    job.scope_instances().map(scope_to_wire).collect()
+}
+
+fn scope_to_wire(scope: &TaskInstance) -> v1::ScopeInstance {
+    let progress = scope.scope.clone().unwrap_or_default();
+    let value = progress.value.as_ref().filter(|value| value.bytes.len() <= VALUE_BYTES_MAX);
+    v1::ScopeInstance {
+        name: Some(name_to_wire(&scope.name)),
+        state: state_to_wire(scope.state).into(),
+        iteration: progress.iteration,
+        attempt: progress.tries_made(),
+        attempts_max: progress.bound,
+        value: value.map(payload_to_wire),
+        fault: scope.fault.as_ref().map(fault_to_wire),
+        start_time: scope.started.map(timestamp),
+        end_time: scope.ended.map(timestamp),
+        next_try_time: scope.next_try.map(timestamp),
+        skipped_by: scope.skipped_by.clone().unwrap_or_default(),
+    }
 }
 
 fn pending(job: JobId, task: &Task) -> v1::TaskInstance {
@@ -45,7 +68,7 @@ fn pending(job: JobId, task: &Task) -> v1::TaskInstance {
         plugin_digest: task.plugin.digest.to_string(),
         action: task.action.clone(),
         state: v1::TaskState::Pending.into(),
-        scope_attempt: SCOPE_ATTEMPT,
+        scope_attempt: 1,
         idempotency_key: name.key(job, Direction::Apply),
         revert_idempotency_key: name.key(job, Direction::Revert),
         name: Some(name_to_wire(&name)),
@@ -53,13 +76,14 @@ fn pending(job: JobId, task: &Task) -> v1::TaskInstance {
     }
 }
 
-fn to_wire(job: JobId, task: &Task, instance: &TaskInstance, shows_outputs: bool) -> v1::TaskInstance {
+fn to_wire(job: &Job, task: &Task, instance: &TaskInstance, shows_outputs: bool) -> v1::TaskInstance {
     let output = |payload: &Option<Payload>| payload.as_ref().filter(|_| shows_outputs).map(payload_to_wire);
     let is_reverted = match instance.state {
         TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
             true
         }
         TaskState::Pending
+        | TaskState::Skipped
         | TaskState::Applying
         | TaskState::Backoff
         | TaskState::InDoubt
@@ -69,14 +93,14 @@ fn to_wire(job: JobId, task: &Task, instance: &TaskInstance, shows_outputs: bool
     };
     v1::TaskInstance {
         name: Some(name_to_wire(&instance.name)),
-        plugin_digest: instance.plugin.to_string(),
+        plugin_digest: instance.plugin.unwrap_or(task.plugin.digest).to_string(),
         action: task.action.clone(),
         state: state_to_wire(instance.state).into(),
         apply_attempt: instance.attempt,
         revert_attempt: instance.revert_attempt,
-        scope_attempt: SCOPE_ATTEMPT,
-        idempotency_key: instance.name.key(job, Direction::Apply),
-        revert_idempotency_key: instance.name.key(job, Direction::Revert),
+        scope_attempt: job.scope_attempt(&instance.name),
+        idempotency_key: instance.name.key(job.id(), Direction::Apply),
+        revert_idempotency_key: instance.name.key(job.id(), Direction::Revert),
         output: output(&instance.output),
         revert_output: output(&instance.revert_output),
         apply_fault: instance.fault.as_ref().map(fault_to_wire),
@@ -91,6 +115,7 @@ fn to_wire(job: JobId, task: &Task, instance: &TaskInstance, shows_outputs: bool
             .progress
             .as_ref()
             .map(|(fraction, message)| v1::Progress { fraction: *fraction, message: message.clone() }),
+        skipped_by: instance.skipped_by.clone().unwrap_or_default(),
     }
 }
 
@@ -119,6 +144,7 @@ pub fn fault_to_wire(fault: &Fault) -> v1::Fault {
 fn state_to_wire(state: TaskState) -> v1::TaskState {
     match state {
         TaskState::Pending => v1::TaskState::Pending,
+        TaskState::Skipped => v1::TaskState::Skipped,
         TaskState::Applying => v1::TaskState::Applying,
         TaskState::Backoff => v1::TaskState::Backoff,
         TaskState::InDoubt => v1::TaskState::InDoubt,

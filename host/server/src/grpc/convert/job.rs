@@ -15,7 +15,8 @@ use crate::engine::{EngineError, JobFilter};
 
 pub fn to_wire(job: &Job) -> v1::Job {
     let is_done = |task: &&windlass_core::flow::Task| {
-        job.current(&task.name).is_some_and(|instance| instance.state == TaskState::Applied)
+        let is_done = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
+        job.current(&task.name).is_some_and(|instance| is_done(instance.state))
     };
     v1::Job {
         work: Some(work::to_wire(&job.flow)),

@@ -74,9 +74,9 @@ impl Replay {
             }
         }
         let unknown = self.instances.keys().filter(|name| !self.job.instances.contains_key(name));
-        found.extend(unknown.map(|name| match self.job.task(&name.task) {
-            Some(_) => format!("no entry tells of {name}, and it is there"),
-            None => format!("{name} is there, of a task that its flow does not have"),
+        found.extend(unknown.map(|name| match self.job.plan.knows(&name.task) {
+            true => format!("no entry tells of {name}, and it is there"),
+            false => format!("{name} is there, of a task that its flow does not have"),
         }));
         found
     }

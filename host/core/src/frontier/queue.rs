@@ -1,0 +1,99 @@
+//! The queue: what can go on, in which order.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::frame::Seat;
+use crate::call::Direction;
+use crate::plan::Plan;
+
+/// Where in the queue: the smaller goes first. Scopes take no call; what is undone to be tried again comes before what
+/// is begun; then by priority, then in the order of definition; going back in the opposite order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    sort: Sort,
+    priority: i32,
+    order: u32,
+    path: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Scope,
+    Undo,
+    Do,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Queue {
+    ready: BTreeSet<Rank>,
+    sleeping: BTreeSet<(DateTime<Utc>, Rank)>,
+}
+
+impl Rank {
+    fn of(plan: &Plan, seat: &Seat, direction: Direction) -> Self {
+        let (node, path, priority) = (seat.node, &seat.path, plan.priority(seat.node));
+        match direction {
+            Direction::Apply => {
+                let sort = if plan.is_task(node) { Sort::Do } else { Sort::Scope };
+                Self { sort, priority: -priority, order: node, path: path.clone() }
+            }
+            Direction::Revert => Self { sort: Sort::Undo, priority, order: !node, path: turned(path) },
+        }
+    }
+
+    fn seat(&self) -> Seat {
+        match self.sort {
+            Sort::Scope | Sort::Do => Seat { node: self.order, path: self.path.clone() },
+            Sort::Undo => Seat { node: !self.order, path: turned(&self.path) },
+        }
+    }
+}
+
+/// In the opposite order.
+fn turned(path: &[u32]) -> Vec<u32> {
+    path.iter().map(|number| !number).collect()
+}
+
+impl Queue {
+    pub fn add(&mut self, plan: &Plan, seat: &Seat, direction: Direction, until: Option<DateTime<Utc>>) {
+        let rank = Rank::of(plan, seat, direction);
+        match until {
+            None => self.ready.insert(rank),
+            Some(until) => self.sleeping.insert((until, rank)),
+        };
+    }
+
+    pub fn remove(&mut self, plan: &Plan, seat: &Seat, direction: Direction, until: Option<DateTime<Utc>>) {
+        let rank = Rank::of(plan, seat, direction);
+        match until {
+            None => self.ready.remove(&rank),
+            Some(until) => self.sleeping.remove(&(until, rank)),
+        };
+    }
+
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&Seat) -> bool) {
+        self.ready.retain(|rank| is_kept(&rank.seat()));
+        self.sleeping.retain(|(_, rank)| is_kept(&rank.seat()));
+    }
+
+    pub fn any(&self, mut is_it: impl FnMut(&Seat) -> bool) -> bool {
+        let mut ranks = self.ready.iter().chain(self.sleeping.iter().map(|(_, rank)| rank));
+        ranks.any(|rank| is_it(&rank.seat()))
+    }
+
+    pub fn next(&self, now: DateTime<Utc>) -> Option<Seat> {
+        let rested = self.sleeping.first().filter(|(until, _)| *until <= now).map(|(_, rank)| rank);
+        rested.or_else(|| self.ready.first()).map(Rank::seat)
+    }
+
+    pub fn count(&self, now: DateTime<Utc>) -> usize {
+        self.ready.len() + self.sleeping.iter().take_while(|(until, _)| *until <= now).count()
+    }
+
+    pub fn wake(&self) -> Option<DateTime<Utc>> {
+        self.sleeping.first().map(|(until, _)| *until)
+    }
+}
