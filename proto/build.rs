@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "windlass/v1/common.proto",
     "windlass/v1/flow.proto",
+    "windlass/v1/flow_service.proto",
     "windlass/v1/plugin.proto",
     "windlass/v1/trigger.proto",
     "windlass/v1/operation.proto",

@@ -42,6 +42,7 @@ const CASES: &[Case] = cases![
     index::a_trigger_is_due_at_its_alarm,
     record::records_change_only_from_the_expected_generation,
     record::records_are_paged_by_kind,
+    record::revisions_are_beside_each_other_in_the_order_of_their_numbers,
     record::an_expectation_changes_nothing_and_refuses_the_rest,
     record::a_unique_key_is_taken_once,
     record::old_requests_and_events_are_forgotten_and_occurrences_are_not,

@@ -43,6 +43,12 @@ pub fn whole(flow: v1::Flow) -> v1::Work {
     v1::Work { kind: Some(v1::work::Kind::Flow(flow)) }
 }
 
+/// A flow that is stored under a name; revision 0 is the latest.
+pub fn stored(name: &str, revision: u32) -> v1::Work {
+    let reference = v1::FlowReference { name: name.to_owned(), revision };
+    v1::Work { kind: Some(v1::work::Kind::Reference(reference)) }
+}
+
 /// A flow in a flow.
 pub fn nested(name: &str, pattern: v1::Pattern, tasks: impl IntoIterator<Item = v1::Task>) -> v1::Task {
     let flow =

@@ -3,6 +3,7 @@
 mod e2e_flow {
     mod graph;
     mod parallel;
+    mod revision;
     mod scope;
 }
 

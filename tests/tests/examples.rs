@@ -89,16 +89,25 @@ async fn a_graph_that_fails_half_way_is_undone_by_itself() {
     host.finish().await;
 }
 
+fn shown(flow: &std::path::Path, format: &str) -> String {
+    let shown = Command::new(binary()).args(["--output", format, "flow", "show"]).arg(flow).output();
+    let shown = shown.expect("the binary runs");
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    String::from_utf8(shown.stdout).expect("what is shown is text")
+}
+
 #[test]
 fn every_example_flow_can_be_drawn() {
     for flow in flows() {
-        let shown =
-            Command::new(binary()).args(["flow", "show"]).arg(&flow).output().expect("the binary runs");
-        assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-        let picture = String::from_utf8(shown.stdout).expect("a picture is text");
-        let text = std::fs::read_to_string(&flow).expect("an example can be read");
-        let document: Value = serde_json::from_str(&text).expect("an example is JSON");
+        let document: Value = serde_json::from_str(&shown(&flow, "json")).expect("it is JSON");
         let first = document["tasks"][0]["name"].as_str().expect("its first node has a name");
-        assert!(picture.contains(&format!("├ {first}")), "{picture}");
+        let picture = shown(&flow, "table");
+        assert!(picture.contains(&format!("├ {first}")) || picture.contains(&format!("└ {first}")), "{picture}");
     }
+}
+
+#[test]
+fn a_flow_in_yaml_is_that_in_json() {
+    let json = flows().into_iter().find(|flow| flow.ends_with("linear.json")).expect("there is one");
+    assert_eq!(shown(&json, "json"), shown(&json.with_extension("yaml"), "json"));
 }

@@ -56,9 +56,9 @@ pub enum Noun {
     /// The logbook
     #[command(subcommand)]
     Log(logbook::Verb),
-    /// Flows in files
+    /// Flows: in files, and under names
     #[command(subcommand)]
-    Flow(flow::show::Verb),
+    Flow(flow::verb::Verb),
     /// CloudEvents
     #[command(subcommand)]
     Event(event::Verb),

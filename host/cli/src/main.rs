@@ -74,8 +74,8 @@ fn start(cli: Cli, matches: &ArgMatches) -> Result<Exit, Problem> {
             completion::run(&arguments)?;
             Ok(Exit::Done)
         }
-        (Noun::Flow(verb), _) => {
-            flow::show::run(&verb, cli.global.output)?;
+        (Noun::Flow(verb), _) if verb.is_offline() => {
+            flow::verb::run_offline(&verb, cli.global.output)?;
             Ok(Exit::Done)
         }
         (noun, _) => runtime.block_on(async {
@@ -91,11 +91,12 @@ async fn ask(session: &Session, noun: Noun) -> Result<Exit, Problem> {
         Noun::Trigger(verb) => return trigger::run(session, verb).await,
         Noun::Operation(verb) => operation::run(session, *verb).await?,
         Noun::Job(verb) => return job::run(session, *verb).await,
+        Noun::Flow(verb) => return flow::verb::run(session, &verb).await,
         Noun::Log(verb) => logbook::run(session, verb).await?,
         Noun::Event(verb) => return event::run(session, verb).await,
         Noun::Host(verb) => host::run(session, verb).await?,
         Noun::Store(store::Verb::Backup { file }) => store::run(session, &file).await?,
-        Noun::Serve(_) | Noun::Completion(_) | Noun::Flow(_) | Noun::Store(store::Verb::Offline(_)) => {
+        Noun::Serve(_) | Noun::Completion(_) | Noun::Store(store::Verb::Offline(_)) => {
             return Err(Problem::broken("the verb needs no host"));
         }
     }

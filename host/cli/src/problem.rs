@@ -129,7 +129,7 @@ fn advice(code: Code, details: &ErrorDetails) -> Option<String> {
     let kind = details.resource_info().map(|info| info.resource_type.as_str());
     match code {
         Code::NotFound => kind
-            .filter(|kind| ["plugin", "trigger", "operation", "job", "host"].contains(kind))
+            .filter(|kind| ["plugin", "trigger", "operation", "flow", "job", "host"].contains(kind))
             .map(|kind| format!("`windlass {kind} list` shows what there is")),
         Code::Aborted => Some("read it again, and repeat with its new etag".to_owned()),
         Code::Unavailable => Some(match details.retry_info().and_then(|info| info.retry_delay) {

@@ -8,6 +8,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use windlass_proto::v1::event_service_client::EventServiceClient;
+use windlass_proto::v1::flow_service_client::FlowServiceClient;
 use windlass_proto::v1::host_service_client::HostServiceClient;
 use windlass_proto::v1::job_service_client::JobServiceClient;
 use windlass_proto::v1::logbook_service_client::LogbookServiceClient;
@@ -83,6 +84,7 @@ impl Session {
     clients! {
         plugins: PluginServiceClient,
         triggers: TriggerServiceClient,
+        flows: FlowServiceClient,
         operations: OperationServiceClient,
         jobs: JobServiceClient,
         logbook: LogbookServiceClient,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
+use crate::flow::reference::{self, Place};
 use crate::flow::{self, FlowDocument, picture};
 use crate::problem::Problem;
 
@@ -17,8 +18,9 @@ pub struct WorkArguments {
     /// The action
     #[arg(long, value_name = "ACTION", requires = "plugin")]
     action: Option<String>,
-    /// A file with a flow as JSON; `-` for standard input
-    #[arg(long, value_name = "FILE")]
+    /// A flow: a file (it exists, ends in .json, .yaml or .yml, or is `-`), or else NAME[@REVISION] of a
+    /// stored one
+    #[arg(long, value_name = "FILE|NAME")]
     flow: Option<String>,
 }
 
@@ -29,7 +31,10 @@ impl WorkArguments {
 
     pub fn wire(&self) -> Result<v1::Work, Problem> {
         let kind = match (&self.flow, &self.plugin, &self.action) {
-            (Some(file), _, _) => Kind::Flow(flow::read(file)?),
+            (Some(flow), _, _) => match Place::of(flow)? {
+                Place::File => Kind::Flow(flow::read(flow)?),
+                Place::Stored(reference) => Kind::Reference(reference),
+            },
             (None, Some(plugin), Some(action)) => Kind::Action(v1::Action {
                 plugin: plugin.clone(),
                 action: action.clone(),
@@ -37,7 +42,7 @@ impl WorkArguments {
             }),
             _ => {
                 return Err(Problem::usage("nothing says what to do")
-                    .advise("--plugin NAME --action ACTION, or --flow FILE"));
+                    .advise("--plugin NAME --action ACTION, or --flow FILE, or --flow NAME"));
             }
         };
         Ok(v1::Work { kind: Some(kind) })
@@ -48,8 +53,14 @@ impl WorkArguments {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkView {
-    Action { plugin: String, action: String, digest: String },
+    Action {
+        plugin: String,
+        action: String,
+        digest: String,
+    },
     Flow(FlowDocument),
+    /// Not resolved: hosts answer with the flow.
+    Reference(String),
 }
 
 impl WorkView {
@@ -61,6 +72,7 @@ impl WorkView {
                 digest: action.digest.clone(),
             },
             Kind::Flow(flow) => Self::Flow(FlowDocument::from(flow)),
+            Kind::Reference(flow) => Self::Reference(reference::written(flow)),
         })
     }
 }
@@ -70,6 +82,7 @@ pub fn line(work: Option<&v1::Work>) -> String {
     match work.and_then(|work| work.kind.as_ref()) {
         Some(Kind::Action(action)) => format!("{} {}", action.plugin, action.action),
         Some(Kind::Flow(flow)) => format!("flow: {}", picture::line(flow)),
+        Some(Kind::Reference(flow)) => format!("flow {}", reference::written(flow)),
         None => String::new(),
     }
 }
@@ -79,6 +92,6 @@ pub fn task_names(work: Option<&v1::Work>) -> Vec<&str> {
     match work.and_then(|work| work.kind.as_ref()) {
         Some(Kind::Action(action)) => vec![&action.action],
         Some(Kind::Flow(flow)) => picture::names(flow),
-        None => Vec::new(),
+        Some(Kind::Reference(_)) | None => Vec::new(),
     }
 }

@@ -41,6 +41,17 @@ uuid_id!(JobId, "job");
 uuid_id!(TriggerId, "trigger");
 uuid_id!(OperationId, "operation");
 uuid_id!(HostId, "host");
+uuid_id!(FlowId, "flow");
+
+/// Where the ids of flows are from: a UUID of its own.
+const FLOW_NAMES: Uuid = Uuid::from_u128(0x6f1d_a8c4_97e2_4b0b_8d55_1f0a_6c3e_92b7);
+
+impl FlowId {
+    /// The id of the flow that is called so: a name stands for one flow, in every store.
+    pub fn of_name(name: &str) -> Self {
+        Self(Uuid::new_v5(&FLOW_NAMES, name.as_bytes()))
+    }
+}
 
 /// A text that is no id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -18,6 +18,7 @@ use crate::id::{Digest, HostId, JobId};
 use crate::instance::{InstanceName, TaskInstance};
 use crate::occurrence::Occurrence;
 use crate::plan::Plan;
+use crate::revision::RevisionName;
 
 /// What was asked for. Immutable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct JobSpec {
     pub labels: BTreeMap<String, String>,
     /// Content hash of the flow, which is stored once for all its jobs.
     pub flow: Digest,
+    /// The revision that the flow is, where it was taken from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_revision: Option<RevisionName>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub arguments: Map<String, Value>,
     #[serde(default)]

@@ -10,6 +10,7 @@ pub mod expression;
 pub mod flow;
 pub mod plan;
 pub mod plugin;
+pub mod revision;
 pub mod scope;
 
 pub mod call;

@@ -19,6 +19,7 @@ use crate::flow::{Flow, PluginPin};
 use crate::id::{OperationId, TriggerId};
 use crate::occurrence::{Occurrence, Origin};
 use crate::problem::Problems;
+use crate::revision::RevisionName;
 use crate::schedule::whole_milliseconds;
 use crate::trigger::{Trigger, TriggerKind, TriggerRefused};
 
@@ -40,6 +41,9 @@ pub struct Operation {
     pub principal: String,
     pub trigger: TriggerId,
     pub flow: Flow,
+    /// The revision that the flow is, where it was taken from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow_revision: Option<RevisionName>,
     pub arguments: Map<String, Value>,
     #[serde(default)]
     pub grants: Grants,
@@ -81,6 +85,8 @@ pub struct OperationSpec {
     pub principal: String,
     pub trigger: TriggerId,
     pub flow: Flow,
+    #[serde(default)]
+    pub flow_revision: Option<RevisionName>,
     #[serde(default)]
     pub arguments: Map<String, Value>,
     #[serde(default)]
@@ -134,6 +140,7 @@ impl Operation {
             principal: spec.principal.clone(),
             trigger: spec.trigger,
             flow: spec.flow.clone(),
+            flow_revision: spec.flow_revision.clone(),
             arguments: spec.arguments.clone(),
             grants: spec.grants.clone(),
             labels: spec.labels.clone(),
@@ -174,6 +181,7 @@ impl Operation {
             principal: spec.principal.clone(),
             trigger: spec.trigger,
             flow: spec.flow.clone(),
+            flow_revision: spec.flow_revision.clone(),
             arguments: spec.arguments.clone(),
             grants: spec.grants.clone(),
             labels: spec.labels.clone(),

@@ -61,6 +61,8 @@ pub enum Kind {
     Plugin,
     Trigger,
     Operation,
+    /// A flow under a name, with all its revisions.
+    Flow,
     Job,
     Event,
     Logbook,

@@ -31,6 +31,7 @@ pub mod logbook;
 pub mod news;
 pub mod operation;
 pub mod plugin;
+pub mod revision;
 pub mod submit;
 pub mod trigger;
 

@@ -12,9 +12,10 @@ use windlass_core::decide::create::{Timing, create};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Actor;
 use windlass_core::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
-use windlass_core::id::{Digest, HostId, JobId, OperationId, TriggerId};
+use windlass_core::id::{Digest, FlowId, HostId, JobId, OperationId, TriggerId};
 use windlass_core::instance::TaskState;
 use windlass_core::job::{Job, JobSpec, Origin};
+use windlass_core::revision::{FlowRevision, NamedFlow};
 use windlass_host::store::{Change, CommitError, HostRecord, HostState, Record, Store, Unit};
 
 /// Milliseconds after the beginning of 2026.
@@ -86,6 +87,7 @@ pub fn spec(n: u64, flow: &Flow) -> JobSpec {
             if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned(),
         )]),
         flow: flow_digest(flow),
+        flow_revision: None,
         arguments: arguments.as_object().expect("an object").clone(),
         grants: Grants::default(),
         timeout_ms: None,
@@ -185,6 +187,27 @@ pub fn trigger(n: u128, generation: u64, next_due: Option<DateTime<Utc>>) -> Rec
         "created": at(0), "updated": at(0),
     });
     Record::Trigger(serde_json::from_value(stored).expect("a trigger"))
+}
+
+/// A name with as many revisions as its generation.
+pub fn named_flow(name: &str, generation: u64) -> Record {
+    let latest = u32::try_from(generation).expect("a test has few revisions");
+    let (id, name, owner) = (FlowId::of_name(name), name.to_owned(), "owner".to_owned());
+    let (created, updated) = (at(0), at(generation as i64));
+    Record::Flow(NamedFlow { id, name, owner, first: 1, latest, generation, created, updated, deleted: None })
+}
+
+pub fn flow_revision(name: &str, revision: u32, flow: &Flow) -> Record {
+    Record::FlowRevision(FlowRevision {
+        id: FlowId::of_name(name),
+        name: name.to_owned(),
+        revision,
+        flow: flow.clone(),
+        description: "of a test".to_owned(),
+        labels: BTreeMap::from([("team".to_owned(), "tests".to_owned())]),
+        principal: "tester".to_owned(),
+        created: at(revision.into()),
+    })
 }
 
 /// An operation on a flow.

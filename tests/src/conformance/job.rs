@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use windlass_core::call::Outcome;
 use windlass_core::decide::create::Timing;
+use windlass_core::id::FlowId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::JobState;
 use windlass_core::payload::Payload;
-use windlass_host::store::{Change, CommitError, Conflict, Expected, JobFilter, Reference, Store, UniqueKey};
+use windlass_core::revision::RevisionName;
+use windlass_host::store::{
+    Change, CommitError, Conflict, Expected, JobFilter, RecordKey, Reference, Store, UniqueKey,
+};
 
 use super::Bench;
 use super::fixture::{
-    at, born, born_of, call, cancel, claim, commit, flow, host_id, job_id, operation, operation_id, plugin,
-    submit, unit,
+    at, born, born_of, call, cancel, claim, commit, flow, flow_revision, host_id, job_id, operation,
+    operation_id, plugin, submit, unit,
 };
 
 pub(super) async fn a_job_comes_back_as_it_was_stored(bench: Bench) {
@@ -178,17 +182,28 @@ pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     let put = |record| Change::Put { record, expected: Expected::Any };
     let bound = put(operation(1, 1, &used, None));
     let deleted = put(operation(2, 1, &used, Some(at(1))));
-    store.commit(unit(vec![birth, other_birth, unrelated, bound, deleted])).await.expect("stored");
+    let revisions = [(1, &used), (2, &flow("other", 1))].map(|(n, flow)| put(flow_revision("f", n, flow)));
+    let changes = [vec![birth, other_birth, unrelated, bound, deleted], revisions.to_vec()].concat();
+    store.commit(unit(changes)).await.expect("stored");
     cancel(store.as_ref(), &mut over, at(9)).await;
     drop(store);
     bench.step().await;
     let store = bench.store();
     let mut found = store.references(plugin("used"), 10).await.expect("readable");
-    found.sort_by_key(|reference| matches!(reference, Reference::Job(_)));
-    assert_eq!(found, vec![Reference::Operation(operation_id(1)), Reference::Job(waiting.id())]);
+    found.sort_by_key(|reference| match reference {
+        Reference::Operation(_) => 0,
+        Reference::FlowRevision(_) => 1,
+        Reference::Job(_) => 2,
+    });
+    let revision = Reference::FlowRevision(RevisionName { name: "f".to_owned(), revision: 1 });
+    let expected = vec![Reference::Operation(operation_id(1)), revision, Reference::Job(waiting.id())];
+    assert_eq!(found, expected);
+    assert_eq!(store.references(plugin("used"), 2).await.expect("readable").len(), 2);
     assert_eq!(store.references(plugin("used"), 1).await.expect("readable").len(), 1);
     assert_eq!(store.references(plugin("nobody"), 10).await.expect("readable"), vec![]);
     cancel(store.as_ref(), &mut waiting, at(9)).await;
-    store.commit(unit(vec![put(operation(1, 2, &used, Some(at(2))))])).await.expect("stored");
+    let key = RecordKey::FlowRevision(FlowId::of_name("f"), 1);
+    let removed = Change::Remove { key, generation: 1 };
+    store.commit(unit(vec![put(operation(1, 2, &used, Some(at(2)))), removed])).await.expect("stored");
     assert_eq!(store.references(plugin("used"), 10).await.expect("readable"), vec![]);
 }

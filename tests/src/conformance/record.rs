@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use windlass_core::flow::Flow;
+use windlass_core::id::FlowId;
 use windlass_host::store::{Change, CommitError, Conflict, Expected, RecordKey, RecordKind, UniqueKey};
 
 use super::Bench;
-use super::fixture::{at, host, host_id, job_id, operation, trigger, unit};
+use super::fixture::{at, flow_revision, host, host_id, job_id, named_flow, operation, trigger, unit};
 
 pub(super) async fn records_change_only_from_the_expected_generation(bench: Bench) {
     let put = |generation, expected| unit(vec![Change::Put { record: host(1, generation), expected }]);
@@ -51,6 +52,39 @@ pub(super) async fn records_are_paged_by_kind(bench: Bench) {
     assert_eq!(hosts, vec![host(1, 1), host(2, 1), host(3, 1)]);
     assert_eq!(store.records(RecordKind::Operation, None, 10).await.expect("readable").len(), 3);
     assert_eq!(store.records(RecordKind::Plugin, None, 10).await.expect("readable"), vec![]);
+}
+
+pub(super) async fn revisions_are_beside_each_other_in_the_order_of_their_numbers(bench: Bench) {
+    let flow = Flow::linear([]);
+    let mut changes = Vec::new();
+    for name in ["nightly", "weekly"] {
+        changes.push(Change::Put { record: named_flow(name, 1), expected: Expected::Absent });
+        // As numbers, and neither as texts nor as bytes of the lowest first.
+        changes.extend([256, 1, 2, 10].map(|revision| {
+            let record = flow_revision(name, revision, &flow);
+            Change::Put { record, expected: Expected::Absent }
+        }));
+    }
+    bench.store().commit(unit(changes)).await.expect("stored");
+    bench.step().await;
+    let store = bench.store();
+    let nightly = FlowId::of_name("nightly");
+    let before = RecordKey::FlowRevision(nightly, 0);
+    let found = store.records(RecordKind::FlowRevision, Some(before), 4).await.expect("readable");
+    assert_eq!(found, [1, 2, 10, 256].map(|revision| flow_revision("nightly", revision, &flow)));
+    let after = RecordKey::FlowRevision(nightly, 2);
+    let found = store.records(RecordKind::FlowRevision, Some(after), 1).await.expect("readable");
+    assert_eq!(found, [flow_revision("nightly", 10, &flow)]);
+    let found = store.record(RecordKey::Flow(nightly)).await.expect("readable");
+    assert_eq!(found, Some(named_flow("nightly", 1)));
+    let again = Change::Put { record: flow_revision("nightly", 2, &flow), expected: Expected::Absent };
+    let exists = store.commit(unit(vec![again])).await;
+    assert!(matches!(exists, Err(CommitError::Conflict(Conflict::Exists { .. }))), "{exists:?}");
+    let key = RecordKey::FlowRevision(nightly, 2);
+    store.commit(unit(vec![Change::Remove { key, generation: 1 }])).await.expect("removed");
+    assert_eq!(store.record(key).await.expect("readable"), None);
+    assert_eq!(store.records(RecordKind::Flow, None, 10).await.expect("readable").len(), 2);
+    assert_eq!(store.records(RecordKind::FlowRevision, None, 10).await.expect("readable").len(), 7);
 }
 
 pub(super) async fn an_expectation_changes_nothing_and_refuses_the_rest(bench: Bench) {

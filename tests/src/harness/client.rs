@@ -5,6 +5,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use windlass_proto::PRINCIPAL_METADATA;
 use windlass_proto::v1::event_service_client::EventServiceClient;
+use windlass_proto::v1::flow_service_client::FlowServiceClient;
 use windlass_proto::v1::host_service_client::HostServiceClient;
 use windlass_proto::v1::job_service_client::JobServiceClient;
 use windlass_proto::v1::logbook_service_client::LogbookServiceClient;
@@ -29,6 +30,10 @@ impl TestHost {
 
     pub fn operations(&self) -> OperationServiceClient<Channel> {
         OperationServiceClient::new(self.channel())
+    }
+
+    pub fn flows(&self) -> FlowServiceClient<Channel> {
+        FlowServiceClient::new(self.channel())
     }
 
     pub fn events(&self) -> EventServiceClient<Channel> {

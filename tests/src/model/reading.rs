@@ -50,7 +50,12 @@ impl State {
         let jobs = self.jobs.values().filter_map(|job| Some((job.status.alarm()?, Subject::Job(job.id()))));
         let triggers = self.records.values().filter_map(|record| match record {
             Record::Trigger(trigger) => Some((record.alarm()?, Subject::Trigger(trigger.id))),
-            Record::Plugin(_) | Record::Operation(_) | Record::Host(_) | Record::Import(_) => None,
+            Record::Plugin(_)
+            | Record::Operation(_)
+            | Record::Host(_)
+            | Record::Import(_)
+            | Record::Flow(_)
+            | Record::FlowRevision(_) => None,
         });
         let all = jobs.chain(triggers).map(|(at, subject)| Due { at: next_microsecond(at), subject });
         let mut all: Vec<_> = all.collect();
@@ -98,7 +103,11 @@ impl State {
             | Record::Trigger(_)
             | Record::Operation(_)
             | Record::Host(_)
-            | Record::Import(_) => None,
+            | Record::Import(_)
+            | Record::Flow(_) => None,
+            Record::FlowRevision(revision) => {
+                names(&revision.flow).then(|| Reference::FlowRevision(revision.name()))
+            }
         });
         let needing = self.jobs.values().filter(|job| may_call_again(job.status.state) && names(&job.flow));
         operations.chain(needing.map(|job| Reference::Job(job.id()))).take(limit).collect()

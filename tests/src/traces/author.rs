@@ -289,13 +289,20 @@ impl Author {
     }
 
     fn new_record(&mut self, generation: u64) -> Record {
-        match self.dice.below(6) {
+        match self.dice.below(8) {
             0 => fixture::host(self.cast.host(&mut self.dice), generation),
             1 => self.cast.plugin(&mut self.dice, generation),
             2 => {
                 let (number, flow) = (self.cast.operation(&mut self.dice), self.cast.flow(&mut self.dice));
                 let deleted = self.dice.one_in(3).then_some(self.now);
                 fixture::operation(number, generation, &flow, deleted)
+            }
+            3 => fixture::named_flow(&self.cast.flow_name(&mut self.dice), generation),
+            // Its generation is the same for ever.
+            4 => {
+                let (name, revision) =
+                    (self.cast.flow_name(&mut self.dice), self.cast.revision(&mut self.dice));
+                fixture::flow_revision(&name, revision, &self.cast.flow(&mut self.dice))
             }
             _ => {
                 let later = TimeDelta::nanoseconds(self.dice.below(900_000_000) as i64);

@@ -1,7 +1,7 @@
 //! The cast of a trace: the hosts, jobs, records, keys and blobs that it speaks of, all of which are its own.
 
 use windlass_core::flow::{Flow, PluginPin};
-use windlass_core::id::{Digest, HostId, JobId};
+use windlass_core::id::{Digest, FlowId, HostId, JobId};
 use windlass_core::plugin::{Manifest, Plugin, PluginState};
 use windlass_host::store::{Record, RecordKey, UniqueKey};
 
@@ -17,6 +17,9 @@ const HOSTS: u64 = 3;
 const TRIGGERS: u64 = 3;
 const OPERATIONS: u64 = 2;
 const PLUGINS: u64 = 2;
+/// Names of flows, and the revisions of each.
+const FLOWS: u64 = 2;
+const REVISIONS: u32 = 3;
 /// Requests, events and occurrences each.
 const KEYS: u64 = 3;
 /// Sizes of the blobs: nothing, some, and more than one chunk.
@@ -109,6 +112,18 @@ impl Cast {
         })
     }
 
+    pub fn flow_name(self, dice: &mut Dice) -> String {
+        self.nth_flow_name(dice.below(FLOWS))
+    }
+
+    fn nth_flow_name(self, n: u64) -> String {
+        format!("flow-{}", self.number(n))
+    }
+
+    pub fn revision(self, dice: &mut Dice) -> u32 {
+        1 + dice.below(REVISIONS.into()) as u32
+    }
+
     /// Every record that may be there.
     pub fn records(self) -> Vec<RecordKey> {
         let mut keys: Vec<_> = self.plugins().into_iter().map(RecordKey::Plugin).collect();
@@ -117,6 +132,10 @@ impl Cast {
         keys.extend(
             (0..OPERATIONS).map(|n| RecordKey::Operation(fixture::operation_id(self.number(n).into()))),
         );
+        for flow in (0..FLOWS).map(|n| FlowId::of_name(&self.nth_flow_name(n))) {
+            keys.push(RecordKey::Flow(flow));
+            keys.extend((1..=REVISIONS).map(|revision| RecordKey::FlowRevision(flow, revision)));
+        }
         keys
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use windlass_core::id::JobId;
+use windlass_core::id::{FlowId, JobId};
 use windlass_core::instance::InstanceName;
 use windlass_core::job::JobState;
 use windlass_host::store::{JobFilter, RecordKind, Reference, Store, StoreFailure};
@@ -233,7 +233,7 @@ impl Comparison<'_> {
             let (found, expected) = (self.store.record(key).await?, self.model.record(key).await?);
             same(|| format!("record({key:?})"), &found, &expected)?;
         }
-        for kind in [RecordKind::Plugin, RecordKind::Trigger, RecordKind::Operation, RecordKind::Host] {
+        for kind in RecordKind::ALL {
             let all = self.model.records(kind, None, ALL).await?;
             let behind = dice.pick(&all).map(|record| record.key());
             for (after, limit) in [(None, ALL), (behind, 1 + dice.place(2))] {
@@ -281,10 +281,11 @@ impl Comparison<'_> {
     }
 }
 
-fn place_of(reference: &Reference) -> (u8, uuid::Uuid) {
+fn place_of(reference: &Reference) -> (u8, uuid::Uuid, u32) {
     match reference {
-        Reference::Operation(operation) => (0, operation.0),
-        Reference::Job(job) => (1, job.0),
+        Reference::Operation(operation) => (0, operation.0, 0),
+        Reference::Job(job) => (1, job.0, 0),
+        Reference::FlowRevision(name) => (2, FlowId::of_name(&name.name).0, name.revision),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use windlass_proto::v1;
 
+use crate::time;
+
 /// Tasks that a line names; what has more is counted.
 const LINE_TASKS_MAX: usize = 12;
 
 /// The flow as a tree. Beside each task what it runs, beside each node what it needs and takes.
 pub fn tree(flow: &v1::Flow) -> String {
-    let mut rows = vec![(pattern(flow).to_owned(), bound(flow))];
+    let beside = [scope(flow), bound(flow)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let mut rows = vec![(pattern(flow).to_owned(), beside)];
     level(flow, "", &mut rows);
     let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     let lines = rows.into_iter().map(|(left, right)| {
@@ -32,6 +35,8 @@ fn beside(task: &v1::Task) -> String {
         Some(nested) => vec![pattern(nested).to_owned()],
         None => vec![format!("{} {}", task.plugin, task.action)],
     };
+    words.extend(task.flow.as_ref().and_then(scope));
+    words.extend(task.when.as_ref().map(when));
     if !task.needs.is_empty() {
         words.push(format!("needs {}", task.needs.join(", ")));
     }
@@ -50,24 +55,85 @@ fn takes(task: &v1::Task) -> Vec<String> {
     use v1::input::Source;
     let inputs = task.inputs.values().chain(task.revert_inputs.values());
     let mut names: Vec<String> = inputs
-        .filter_map(|input| match input.source.as_ref()? {
-            Source::Output(output) => Some(format!("{}{}", output.task, output.pointer)),
-            Source::Name(name) => Some(name.clone()),
-            Source::OptionalName(name) => Some(format!("{name}?")),
-            Source::LiteralJson(_) | Source::Argument(_) => None,
-        })
+        .filter(|input| !matches!(input.source, Some(Source::LiteralJson(_) | Source::Argument(_))))
+        .filter_map(source)
         .collect();
     names.sort();
     names.dedup();
     names
 }
 
-fn bound(flow: &v1::Flow) -> String {
-    if flow.parallel_max == 0 {
-        String::new()
-    } else {
-        format!("at most {} calls at once", flow.parallel_max)
+/// Where a value comes from, in a word.
+fn source(input: &v1::Input) -> Option<String> {
+    use v1::input::Source;
+    Some(match input.source.as_ref()? {
+        Source::Output(output) => format!("{}{}", output.task, output.pointer),
+        Source::Name(name) | Source::Argument(name) => name.clone(),
+        Source::OptionalName(name) => format!("{name}?"),
+        Source::LiteralJson(json) => json.clone(),
+    })
+}
+
+/// What makes the flow run again.
+fn scope(flow: &v1::Flow) -> Option<String> {
+    use v1::flow::Scope;
+    Some(match flow.scope.as_ref()? {
+        Scope::Retry(scope) => retry(scope),
+        Scope::Repeat(repeat) => {
+            let pause = pause(repeat.backoff_initial.as_ref());
+            format!("repeat until {}, {}x at most{pause}", repeat.until, repeat.rounds_max)
+        }
+        Scope::Map(map) => {
+            let at_once = match map.parallel_max {
+                0 => String::new(),
+                max => format!(", {max} at once"),
+            };
+            format!("for each {} in {}{at_once}", map.name, over(map.over.as_ref()))
+        }
+    })
+}
+
+fn retry(retry: &v1::ScopeRetry) -> String {
+    use v1::scope_retry::Strategy;
+    let mut words = match &retry.strategy {
+        Some(Strategy::Times(times)) => format!("retry {times}x"),
+        Some(Strategy::ForEach(each)) => {
+            format!("retry for each {} in {}", each.name, over(each.over.as_ref()))
+        }
+        Some(Strategy::AlwaysRevert(_)) => "always revert".to_owned(),
+        Some(Strategy::AlwaysRevertAll(_)) => "always revert all".to_owned(),
+        None => "retry".to_owned(),
+    };
+    words.push_str(&pause(retry.backoff_initial.as_ref()));
+    if !retry.except.is_empty() {
+        words.push_str(&format!(", except after {}", retry.except.join(", ")));
     }
+    if retry.revert_all {
+        words.push_str(", else revert all");
+    }
+    words
+}
+
+fn over(input: Option<&v1::Input>) -> String {
+    input.and_then(source).unwrap_or_default()
+}
+
+fn pause(pause: Option<&prost_types::Duration>) -> String {
+    pause.map(|pause| format!(", pausing {}", time::written(time::of_wire(pause)))).unwrap_or_default()
+}
+
+fn when(when: &v1::When) -> String {
+    let skips = match when.skips() {
+        v1::SkipDepth::Task => "task",
+        v1::SkipDepth::Neighbours => "neighbours",
+        v1::SkipDepth::Flow => "flow",
+        v1::SkipDepth::Unspecified | v1::SkipDepth::All => "all",
+    };
+    format!("when {} (skips {skips})", when.condition)
+}
+
+fn bound(flow: &v1::Flow) -> Option<String> {
+    (flow.parallel_max != 0).then(|| format!("at most {} calls at once", flow.parallel_max))
 }
 
 fn pattern(flow: &v1::Flow) -> &'static str {
@@ -108,10 +174,10 @@ pub fn names(flow: &v1::Flow) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::FlowDocument;
+    use crate::flow::file::parse;
 
     fn flow(document: &str) -> v1::Flow {
-        serde_json::from_str::<FlowDocument>(document).unwrap().wire().unwrap()
+        parse("-", document).unwrap_or_else(|problem| panic!("{problem}")).wire()
     }
 
     #[test]
@@ -132,6 +198,37 @@ mod tests {
         assert_eq!(super::tree(&shown), tree);
         assert_eq!(line(&shown), "(near | far), snapshot");
         assert_eq!(names(&shown), ["near", "far", "snapshot"]);
+    }
+
+    #[test]
+    fn scopes_and_conditions_stand_beside_what_they_are_of() {
+        let shown = flow(
+            "
+retry: {times: 4, backoff_initial: 1m, except: [host.timeout], revert_all: true}
+tasks:
+- {name: probe, plugin: net, action: probe, when: 'size > 100'}
+- name: hosts
+  when: {condition: probe.ok, skips: task}
+  flow:
+    pattern: unordered
+    map: {over: {name: hosts}, name: host, parallel_max: 4}
+    tasks: [{name: deploy, plugin: net, action: put, inputs: {at: {name: host}}}]
+- name: regions
+  flow:
+    retry: {for_each: {over: {argument: regions}, name: region}}
+    tasks:
+    - {name: poll, flow: {repeat: {until: status.ready, rounds_max: 10, backoff_initial: 5s}, tasks: []}}
+    - {name: once, flow: {retry: {always_revert: true}, tasks: []}}
+",
+        );
+        let tree = "linear      retry 4x, pausing 1m, except after host.timeout, else revert all\n\
+                    ├ probe     net probe; when size > 100 (skips all)\n\
+                    ├ hosts     unordered; for each host in hosts, 4 at once; when probe.ok (skips task)\n\
+                    │ └ deploy  net put; takes host\n\
+                    └ regions   linear; retry for each region in regions\n\
+                    \u{20} ├ poll    linear; repeat until status.ready, 10x at most, pausing 5s\n\
+                    \u{20} └ once    linear; always revert";
+        assert_eq!(super::tree(&shown), tree);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Submitting jobs: one, many, or one that was there before.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
 use prost_types::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use windlass_proto::v1;
 use windlass_proto::v1::submit_job_result::Outcome;
@@ -14,7 +17,8 @@ use super::view::JobView;
 use super::wait::{self, WaitArguments};
 use crate::arguments::{self, Arguments};
 use crate::exit::Exit;
-use crate::flow::FlowDocument;
+use crate::flow::checked::Checked;
+use crate::flow::{FlowDocument, reference};
 use crate::grant::GrantArguments;
 use crate::output::{Format, Show};
 use crate::problem::Problem;
@@ -118,7 +122,7 @@ pub async fn rerun(session: &Session, arguments: RerunArguments) -> Result<Exit,
 
 #[derive(Debug, Args)]
 pub struct BatchArguments {
-    /// A JSON object on each line: {"plugin", "action"} or {"flow"}, and what else there is to
+    /// A JSON object on each line: {"plugin", "action"} or {"flow": FLOW or "NAME[@REVISION]"}, and what else there is to
     /// say: "arguments", "at", "priority", "type", "labels", "timeout", "never_revert",
     /// "grants": {"directories": ["HOST:GUEST:ro"]}, "request_id"; `-` for standard input
     file: String,
@@ -133,7 +137,7 @@ pub struct BatchArguments {
 struct JobDocument {
     plugin: Option<String>,
     action: Option<String>,
-    flow: Option<FlowDocument>,
+    flow: Option<FlowField>,
     #[serde(default)]
     arguments: BTreeMap<String, Box<RawValue>>,
     at: Option<String>,
@@ -150,6 +154,38 @@ struct JobDocument {
     request_id: Option<String>,
 }
 
+/// A flow, or as a text the name of a stored one.
+#[derive(Debug)]
+enum FlowField {
+    Whole(Box<Checked<FlowDocument>>),
+    Stored(v1::FlowReference),
+}
+
+impl<'de> Deserialize<'de> for FlowField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = FlowField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a flow, or NAME[@REVISION] of a stored one")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                reference::parse(text).map(FlowField::Stored).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Checked::deserialize(MapAccessDeserializer::new(map))
+                    .map(|flow| FlowField::Whole(Box::new(flow)))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GrantsDocument {
@@ -162,7 +198,8 @@ impl JobDocument {
     fn request(self, dry_run: bool) -> Result<v1::SubmitJobRequest, String> {
         use v1::work::Kind;
         let kind = match (self.flow, self.plugin, self.action) {
-            (Some(flow), None, None) => Kind::Flow(flow.wire().map_err(|problem| problem.what)?),
+            (Some(FlowField::Whole(flow)), None, None) => Kind::Flow(flow.0.wire()),
+            (Some(FlowField::Stored(reference)), None, None) => Kind::Reference(reference),
             (None, Some(plugin), Some(action)) => {
                 Kind::Action(v1::Action { plugin, action, digest: String::new() })
             }
@@ -312,9 +349,13 @@ mod tests {
         let text = r#"{"plugin":"p","action":"a","arguments":{"n":1.10},"at":"2026-11-21T08:00:00Z","timeout":"5m","request_id":"r1"}
 
 {"flow":{"tasks":[]},"grants":{"directories":["/d:/source:rw"]}}
+{"flow":"nightly@3"}
 "#;
         let requests = requests(text, true).unwrap();
-        assert_eq!(requests.len(), 2);
+        assert_eq!(requests.len(), 3);
+        let named = requests[2].job.as_ref().unwrap().work.as_ref().unwrap();
+        let reference = v1::FlowReference { name: "nightly".to_owned(), revision: 3 };
+        assert_eq!(named.kind, Some(v1::work::Kind::Reference(reference)));
         let job = requests[0].job.as_ref().unwrap();
         assert_eq!(job.arguments_json, r#"{"n":1.10}"#);
         assert_eq!(requests[0].request_id, "r1");
@@ -330,6 +371,8 @@ mod tests {
             ("{\"plugin\":\"p\"}", "line 1"),
             ("{\"plugin\":\"p\",\"action\":\"a\",\"at\":\"soon\"}", "soon"),
             ("nonsense", "line 1"),
+            ("{\"flow\":\"nightly@x\"}", "nightly@3"),
+            ("{\"flow\":{\"tasks\":[{\"name\":\"a\"}]}}", "plugin"),
         ] {
             let what = requests(text, false).unwrap_err();
             assert!(what.contains(word), "{what}");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use windlass_proto::v1;
 
+use crate::flow::reference;
 use crate::grant::GrantsView;
 use crate::job::task_view::{ScopeView, TaskView};
 use crate::output::Show;
@@ -26,6 +27,8 @@ pub struct JobView {
     direction: String,
     cause: Option<CauseView>,
     work: Option<WorkView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_revision: Option<String>,
     #[serde(skip)]
     work_line: String,
     arguments: Option<Box<RawValue>>,
@@ -96,6 +99,7 @@ impl From<&v1::Job> for JobView {
             direction: text::word(job.direction().as_str_name(), "DIRECTION_"),
             cause: job.cause.as_ref().map(CauseView::from),
             work: job.work.as_ref().and_then(WorkView::of),
+            flow_revision: job.flow_revision.as_ref().map(reference::written),
             work_line: work::line(job.work.as_ref()),
             arguments: text::raw(&job.arguments_json),
             grants: GrantsView::of(job.grants.as_ref()),
@@ -234,6 +238,7 @@ impl Show for JobView {
             ("cause", cause.unwrap_or_default()),
             ("residue", self.residue.join("\n")),
             ("work", self.work_line.clone()),
+            ("from", self.flow_revision.clone().map(|name| format!("flow {name}")).unwrap_or_default()),
             ("arguments", arguments.unwrap_or_default()),
             ("grants", self.grants.lines()),
             ("from", self.origin()),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use windlass_proto::v1;
 
+use crate::flow::reference;
 use crate::grant::GrantsView;
 use crate::output::Show;
 use crate::work::{self, WorkView};
@@ -21,6 +22,8 @@ pub struct OperationView {
     labels: BTreeMap<String, String>,
     trigger: String,
     work: Option<WorkView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_revision: Option<String>,
     #[serde(skip)]
     work_line: String,
     arguments: Option<Box<RawValue>>,
@@ -50,6 +53,7 @@ impl From<&v1::Operation> for OperationView {
             labels: operation.labels.clone(),
             trigger: operation.trigger.clone(),
             work: operation.work.as_ref().and_then(WorkView::of),
+            flow_revision: operation.flow_revision.as_ref().map(reference::written),
             work_line: work::line(operation.work.as_ref()),
             arguments: text::raw(&operation.arguments_json),
             grants: GrantsView::of(operation.grants.as_ref()),
@@ -97,6 +101,7 @@ impl Show for OperationView {
             ("enabled", if self.enabled { "yes" } else { "no" }.to_owned()),
             ("trigger", self.trigger.clone()),
             ("work", self.work_line.clone()),
+            ("from", self.flow_revision.clone().map(|name| format!("flow {name}")).unwrap_or_default()),
             ("arguments", arguments.unwrap_or_default()),
             ("grants", self.grants.lines()),
             ("job type", self.job_type.clone()),

@@ -82,6 +82,7 @@ fn spec() -> OperationSpec {
         principal: "ann".to_owned(),
         trigger: TRIGGER,
         flow: Flow::linear([task]),
+        flow_revision: None,
         arguments: Map::from_iter([("path".to_owned(), json!("/a"))]),
         grants: Grants::default(),
         labels: BTreeMap::new(),

@@ -11,7 +11,7 @@ use windlass_core::job::Job;
 use windlass_core::problem::Problems;
 
 use crate::engine::{Engine, EngineError};
-use crate::store::{Change, RecordKey};
+use crate::store::{Change, Conflict, RecordKey};
 
 /// A flow with its plugins pinned, and what must still be so when it is stored.
 pub struct Pinned {
@@ -49,6 +49,26 @@ impl Engine {
         principal: &str,
         kept: Option<&Flow>,
     ) -> Result<Pinned, EngineError> {
+        let (pinned, problems) = self.pin_all(flow, principal, kept).await?;
+        Ok(problems.or(pinned)?)
+    }
+
+    /// Likewise, to look at the rest of a flow as well: in the place of a plugin that cannot be pinned is one that
+    /// nobody has.
+    pub(super) async fn pin_what_can_be(
+        &self,
+        flow: Flow<String>,
+        principal: &str,
+    ) -> Result<(Pinned, Problems), EngineError> {
+        self.pin_all(flow, principal, None).await
+    }
+
+    async fn pin_all(
+        &self,
+        flow: Flow<String>,
+        principal: &str,
+        kept: Option<&Flow>,
+    ) -> Result<(Pinned, Problems), EngineError> {
         let mut problems = Problems::default();
         let (mut plugins, mut schemas) = (HashMap::new(), HashMap::new());
         // A large flow names few plugins, many times.
@@ -72,12 +92,20 @@ impl Engine {
                 problems.add(format!("{path}.plugin"), reason.clone());
             }
         }
-        problems.or(())?;
         let flow = flow.map(|name| {
             let pin = pins[&name].clone();
-            pin.expect("a plugin that is not pinned is a problem, and there is none")
+            pin.unwrap_or_else(|_| PluginPin { digest: Digest([0; 32]), name, version: String::new() })
         });
-        Ok(Pinned { flow, plugins, schemas })
+        Ok((Pinned { flow, plugins, schemas }, problems))
+    }
+
+    /// What of the plugins was read before a commit found it changed is read anew.
+    pub(super) fn forget_conflicting(&self, conflict: &Conflict) {
+        if let Conflict::Generation { key: RecordKey::Plugin(digest), .. }
+        | Conflict::Missing { key: RecordKey::Plugin(digest) } = conflict
+        {
+            self.forget_plugin(*digest);
+        }
     }
 
     /// Whether a stored job can run as it is. The outer error: the store could not be asked.

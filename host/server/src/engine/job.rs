@@ -205,6 +205,7 @@ impl Engine {
 fn again(spec: &JobSpec, flow: &Flow) -> Submission {
     Submission {
         flow: Some(unpinned(flow)),
+        flow_revision: spec.flow_revision.clone(),
         job_type: spec.job_type.clone(),
         labels: spec.labels.clone(),
         arguments: spec.arguments.clone(),

@@ -11,6 +11,7 @@ use windlass_core::trigger::{Trigger, TriggerState};
 
 use crate::engine::flow::Pinned;
 use crate::engine::plugin::check_generation;
+use crate::engine::revision::FlowReference;
 use crate::engine::trigger::FIRING_JOBS_MAX;
 use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
 use crate::store::{Change, CommitError, Expected, JobFilter, Record, RecordKey, RecordKind, Unit};
@@ -25,6 +26,17 @@ pub struct OperationDraft {
     pub spec: OperationSpec,
     pub trigger: String,
     pub flow: Flow<String>,
+    /// A flow under a name, in the place of `flow`.
+    pub reference: Option<FlowReference>,
+}
+
+/// A draft with everything found that it names.
+struct Settled {
+    spec: OperationSpec,
+    trigger: Trigger,
+    pinned: Pinned,
+    /// What of the flow's name must still be so.
+    expectation: Option<Change>,
 }
 
 /// What an operation is doing, derived from its trigger and its jobs.
@@ -50,7 +62,7 @@ impl Engine {
     ) -> Result<Operation, EngineError> {
         self.permits(&draft.spec.principal, Verb::Create, Kind::Operation, &draft.spec.owner)?;
         let _names = self.names.lock().await;
-        let (spec, trigger, pinned) = self.settle(draft, None).await?;
+        let Settled { spec, trigger, pinned, expectation } = self.settle(draft, None).await?;
         self.check_operation_name(&spec.name, None).await?;
         if self.bound(trigger.id).await?.len() >= FIRING_JOBS_MAX {
             let message =
@@ -63,7 +75,7 @@ impl Engine {
         if dry_run {
             return Ok(operation);
         }
-        let mut changes: Vec<_> = pinned.expectations().collect();
+        let mut changes: Vec<_> = pinned.expectations().chain(expectation).collect();
         changes
             .push(Change::Put { record: Record::Operation(operation.clone()), expected: Expected::Absent });
         match self.commit(Unit::of(changes)).await {
@@ -115,10 +127,12 @@ impl Engine {
             let operation = self.operation(reference).await?;
             self.permits(principal, Verb::Update, Kind::Operation, &operation.owner)?;
             check_generation(&format!("operation {reference}"), operation.generation, generation)?;
-            let (spec, trigger, pinned) = self.settle(edit(&operation)?, Some(&operation.flow)).await?;
+            let draft = edit(&operation)?;
+            let Settled { spec, trigger, pinned, expectation } =
+                self.settle(draft, Some(&operation.flow)).await?;
             self.check_operation_name(&spec.name, Some(operation.id)).await?;
             let updated = operation.update(&spec, &trigger, &|pin| pinned.lookup(pin), self.now())?;
-            let expectations: Vec<_> = pinned.expectations().collect();
+            let expectations: Vec<_> = pinned.expectations().chain(expectation).collect();
             if self.replace(&operation, &updated, expectations).await? {
                 return Ok(updated);
             }
@@ -211,12 +225,8 @@ impl Engine {
         }
     }
 
-    /// Finds the trigger and pins the plugins; every problem of both, and of the grants, at once.
-    async fn settle(
-        &self,
-        draft: OperationDraft,
-        kept: Option<&Flow>,
-    ) -> Result<(OperationSpec, Trigger, Pinned), EngineError> {
+    /// Finds the trigger and the flow, and pins the plugins; every problem of all, and of the grants, at once.
+    async fn settle(&self, draft: OperationDraft, kept: Option<&Flow>) -> Result<Settled, EngineError> {
         let trigger = self.trigger(&draft.trigger).await?;
         self.permits(&draft.spec.principal, Verb::Read, Kind::Trigger, &trigger.owner)?;
         let mut problems: Problems = self.check_host_grants(&draft.spec.grants);
@@ -225,7 +235,14 @@ impl Engine {
             let message = format!("are {bytes} bytes as JSON: at most {}", self.limits.arguments_bytes_max);
             problems.add("arguments", message);
         }
-        let pinned = match self.pin_flow(draft.flow, &draft.spec.principal, kept).await {
+        let (flow, flow_revision, expectation) = match &draft.reference {
+            None => (draft.flow, draft.spec.flow_revision.clone(), None),
+            Some(reference) => {
+                let resolved = self.resolve_flow(reference, &draft.spec.principal).await?;
+                (resolved.flow, Some(resolved.name), Some(resolved.expectation))
+            }
+        };
+        let pinned = match self.pin_flow(flow, &draft.spec.principal, kept).await {
             Ok(pinned) => pinned,
             Err(EngineError::Invalid(more)) => {
                 problems.0.extend(more.0);
@@ -234,8 +251,9 @@ impl Engine {
             Err(error) => return Err(error),
         };
         problems.or(())?;
-        let spec = OperationSpec { trigger: trigger.id, flow: pinned.flow.clone(), ..draft.spec };
-        Ok((spec, trigger, pinned))
+        let spec =
+            OperationSpec { trigger: trigger.id, flow: pinned.flow.clone(), flow_revision, ..draft.spec };
+        Ok(Settled { spec, trigger, pinned, expectation })
     }
 
     async fn check_operation_name(&self, name: &str, but: Option<OperationId>) -> Result<(), EngineError> {

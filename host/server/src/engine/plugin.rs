@@ -224,6 +224,7 @@ impl Engine {
             .map(|reference| match reference {
                 Reference::Job(job) => format!("job {job}"),
                 Reference::Operation(operation) => format!("operation {operation}"),
+                Reference::FlowRevision(revision) => format!("flow {revision}"),
             })
             .collect();
         let more = if references.len() == REFERENCES_SHOWN { " and maybe more" } else { "" };

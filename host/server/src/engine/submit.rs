@@ -14,10 +14,12 @@ use windlass_core::id::JobId;
 use windlass_core::job::{Job, JobSpec, Origin};
 use windlass_core::operation::check_grants;
 use windlass_core::problem::Problems;
+use windlass_core::revision::RevisionName;
 
 use crate::engine::flow::Pinned;
+use crate::engine::revision::FlowReference;
 use crate::engine::{Engine, EngineError};
-use crate::store::{Change, CommitError, Conflict, RecordKey, UniqueKey, Unit};
+use crate::store::{Change, CommitError, Conflict, UniqueKey, Unit};
 
 /// Priorities beyond this are a way to shout, not an order.
 pub const PRIORITY_MAX: i32 = 1_000;
@@ -37,6 +39,10 @@ pub struct Submission {
     pub job_type: String,
     pub labels: BTreeMap<String, String>,
     pub flow: Option<Flow<String>>,
+    /// A flow under a name, in the place of `flow`.
+    pub reference: Option<FlowReference>,
+    /// The revision that `flow` was taken from, where a job is repeated.
+    pub flow_revision: Option<RevisionName>,
     pub arguments: Map<String, Value>,
     pub grants: Grants,
     pub timeout_ms: Option<u64>,
@@ -59,16 +65,16 @@ impl Engine {
         if let Some(known) = self.submitted_before(&submission).await? {
             return Ok(known);
         }
-        // A plugin may be retired between its check and the commit: checked once more, that is the answer.
+        // A plugin may be retired, or a flow revised, between the check and the commit: checked once more, that is the
+        // answer.
         for is_last in [false, true] {
             let (job, unit) = self.draft(&submission).await?;
             match self.commit(unit).await {
                 Ok(()) => return Ok(Submitted { job, known: false }),
                 Err(CommitError::Taken { holder }) => return self.known(holder).await,
                 Err(CommitError::Conflict(
-                    Conflict::Generation { key: RecordKey::Plugin(digest), .. }
-                    | Conflict::Missing { key: RecordKey::Plugin(digest) },
-                )) if !is_last => self.forget_plugin(digest),
+                    conflict @ (Conflict::Generation { .. } | Conflict::Missing { .. }),
+                )) if !is_last => self.forget_conflicting(&conflict),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -102,9 +108,7 @@ impl Engine {
 
     async fn draft(&self, submission: &Submission) -> Result<(Job, Unit), EngineError> {
         self.permits_submit(&submission.principal)?;
-        let Some(flow) = submission.flow.clone() else {
-            return Err(EngineError::invalid("job.work", "give an action or a flow"));
-        };
+        let (flow, flow_revision, expectation) = self.work_of(submission).await?;
         let mut problems = self.check_submission(submission);
         let pinned = match self.pin_flow(flow, &submission.principal, None).await {
             Ok(pinned) => pinned,
@@ -116,7 +120,24 @@ impl Engine {
         };
         problems.0.extend(pinned.check(&submission.arguments, &[]).0);
         problems.or(())?;
-        Ok(self.born(submission, pinned))
+        let (job, mut unit) = self.born(submission, pinned, flow_revision);
+        unit.changes.splice(0..0, expectation);
+        Ok((job, unit))
+    }
+
+    /// The flow, which revision it is, and what of that must still be so.
+    async fn work_of(
+        &self,
+        submission: &Submission,
+    ) -> Result<(Flow<String>, Option<RevisionName>, Option<Change>), EngineError> {
+        match (&submission.reference, &submission.flow) {
+            (Some(reference), _) => {
+                let resolved = self.resolve_flow(reference, &submission.principal).await?;
+                Ok((resolved.flow, Some(resolved.name), Some(resolved.expectation)))
+            }
+            (None, Some(flow)) => Ok((flow.clone(), submission.flow_revision.clone(), None)),
+            (None, None) => Err(EngineError::invalid("job.work", "give an action, a flow or a reference")),
+        }
     }
 
     fn check_submission(&self, submission: &Submission) -> Problems {
@@ -153,7 +174,12 @@ impl Engine {
         problems
     }
 
-    fn born(&self, submission: &Submission, pinned: Pinned) -> (Job, Unit) {
+    fn born(
+        &self,
+        submission: &Submission,
+        pinned: Pinned,
+        flow_revision: Option<RevisionName>,
+    ) -> (Job, Unit) {
         let now = self.now();
         let job_type = match submission.job_type.as_str() {
             "" => JOB_TYPE_DIRECT.to_owned(),
@@ -166,6 +192,7 @@ impl Engine {
             job_type,
             labels: submission.labels.clone(),
             flow: pinned.flow.digest(),
+            flow_revision,
             arguments: submission.arguments.clone(),
             grants: submission.grants.clone(),
             timeout_ms: submission.timeout_ms,

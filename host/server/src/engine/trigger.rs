@@ -347,6 +347,7 @@ impl Engine {
             job_type: operation.job_type.clone(),
             labels: operation.labels.clone(),
             flow: operation.flow.digest(),
+            flow_revision: operation.flow_revision.clone(),
             arguments,
             grants: operation.grants.clone(),
             timeout_ms: operation.timeout_ms,

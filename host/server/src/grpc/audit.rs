@@ -13,7 +13,8 @@ use crate::grpc::principal;
 
 /// Methods that change nothing. What is not named here is taken for a mutation; a backup is written down like one, as
 /// it hands out all that there is.
-const READS: [&str; 8] = ["Get", "GetOutput", "List", "Watch", "Wait", "Tail", "Preview", "Download"];
+const READS: [&str; 10] =
+    ["Get", "GetOutput", "List", "ListRevisions", "Validate", "Watch", "Wait", "Tail", "Preview", "Download"];
 /// Where the services of Windlass are; health and reflection are not.
 const PACKAGE: &str = "/windlass.v1.";
 

@@ -19,6 +19,7 @@ use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use windlass_proto::v1::event_service_server::EventServiceServer;
+use windlass_proto::v1::flow_service_server::FlowServiceServer;
 use windlass_proto::v1::host_service_server::HostServiceServer;
 use windlass_proto::v1::job_service_server::JobServiceServer;
 use windlass_proto::v1::logbook_service_server::LogbookServiceServer;
@@ -35,6 +36,7 @@ mod audit;
 mod connection;
 mod convert;
 mod event;
+mod flow;
 mod host;
 mod job;
 
@@ -116,6 +118,7 @@ impl Plane {
             .layer(AuditLayer)
             .add_service(bounded!(PluginServiceServer, plugin::PluginPlane::new(&services)))
             .add_service(bounded!(TriggerServiceServer, trigger::TriggerPlane::new(&services)))
+            .add_service(bounded!(FlowServiceServer, flow::FlowPlane::new(&services)))
             .add_service(bounded!(OperationServiceServer, operation::OperationPlane::new(&services)))
             .add_service(bounded!(JobServiceServer, job::JobPlane::new(&services)))
             .add_service(bounded!(LogbookServiceServer, logbook::LogbookPlane::new(&services)))
@@ -179,6 +182,7 @@ async fn tell_health(health: &HealthReporter, status: ServingStatus) {
         "",
         <PluginServiceServer<plugin::PluginPlane> as NamedService>::NAME,
         <TriggerServiceServer<trigger::TriggerPlane> as NamedService>::NAME,
+        <FlowServiceServer<flow::FlowPlane> as NamedService>::NAME,
         <OperationServiceServer<operation::OperationPlane> as NamedService>::NAME,
         <JobServiceServer<job::JobPlane> as NamedService>::NAME,
         <LogbookServiceServer<logbook::LogbookPlane> as NamedService>::NAME,

@@ -99,7 +99,8 @@ pub trait Store: Send + Sync {
         name: &str,
     ) -> Result<Option<Vec<u8>>, StoreFailure>;
 
-    /// Jobs and operations that need a plugin's bytes, up to `limit`: not ended, or ended and revertable.
+    /// Jobs (not ended, or ended and revertable), operations and revisions of flows that need a plugin's bytes, up to
+    /// `limit`.
     async fn references(&self, plugin: Digest, limit: usize) -> Result<Vec<Reference>, StoreFailure>;
 
     /// Writes a blob in chunks over many transactions. Durable when it returns; harmless when repeated.
@@ -144,4 +145,5 @@ pub struct Cursor {
 pub enum Reference {
     Job(JobId),
     Operation(windlass_core::id::OperationId),
+    FlowRevision(windlass_core::revision::RevisionName),
 }

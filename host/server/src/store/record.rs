@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use windlass_core::id::{Digest, HostId, OperationId, TriggerId};
+use windlass_core::id::{Digest, FlowId, HostId, OperationId, TriggerId};
 use windlass_core::operation::Operation;
 use windlass_core::plugin::Plugin;
+use windlass_core::revision::{FlowRevision, NamedFlow};
 use windlass_core::trigger::Trigger;
 
 /// One stored thing. Each carries a generation that rises with every change.
@@ -15,6 +16,8 @@ pub enum Record {
     Operation(Operation),
     Host(HostRecord),
     Import(ImportRecord),
+    Flow(NamedFlow),
+    FlowRevision(FlowRevision),
 }
 
 /// Which one.
@@ -26,6 +29,8 @@ pub enum RecordKey {
     Host(HostId),
     /// There is one at most.
     Import,
+    Flow(FlowId),
+    FlowRevision(FlowId, u32),
 }
 
 /// What sort of thing.
@@ -36,6 +41,8 @@ pub enum RecordKind {
     Operation,
     Host,
     Import,
+    Flow,
+    FlowRevision,
 }
 
 /// One running process of Windlass, or one that ran.
@@ -76,12 +83,23 @@ impl RecordKey {
             Self::Operation(_) => RecordKind::Operation,
             Self::Host(_) => RecordKind::Host,
             Self::Import => RecordKind::Import,
+            Self::Flow(_) => RecordKind::Flow,
+            Self::FlowRevision(..) => RecordKind::FlowRevision,
         }
     }
 }
 
 impl RecordKind {
-    pub const ALL: [Self; 5] = [Self::Plugin, Self::Trigger, Self::Operation, Self::Host, Self::Import];
+    /// In the order of their records.
+    pub const ALL: [Self; 7] = [
+        Self::Plugin,
+        Self::Trigger,
+        Self::Operation,
+        Self::Host,
+        Self::Import,
+        Self::Flow,
+        Self::FlowRevision,
+    ];
 }
 
 impl Record {
@@ -92,6 +110,8 @@ impl Record {
             Self::Operation(operation) => RecordKey::Operation(operation.id),
             Self::Host(host) => RecordKey::Host(host.id),
             Self::Import(_) => RecordKey::Import,
+            Self::Flow(flow) => RecordKey::Flow(flow.id),
+            Self::FlowRevision(revision) => RecordKey::FlowRevision(revision.id, revision.revision),
         }
     }
 
@@ -104,6 +124,9 @@ impl Record {
             Self::Operation(operation) => operation.generation,
             Self::Host(host) => host.generation,
             Self::Import(import) => import.generation,
+            Self::Flow(flow) => flow.generation,
+            // It never changes.
+            Self::FlowRevision(_) => 1,
         }
     }
 
@@ -111,7 +134,12 @@ impl Record {
     pub fn alarm(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::Trigger(trigger) => trigger.alarm(),
-            Self::Plugin(_) | Self::Operation(_) | Self::Host(_) | Self::Import(_) => None,
+            Self::Plugin(_)
+            | Self::Operation(_)
+            | Self::Host(_)
+            | Self::Import(_)
+            | Self::Flow(_)
+            | Self::FlowRevision(_) => None,
         }
     }
 }

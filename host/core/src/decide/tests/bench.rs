@@ -47,6 +47,7 @@ pub fn spec() -> JobSpec {
         job_type: String::new(),
         labels: BTreeMap::new(),
         flow: Digest::of(b"flow"),
+        flow_revision: None,
         arguments: Map::new(),
         grants: Grants::default(),
         timeout_ms: None,

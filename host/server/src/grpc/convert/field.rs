@@ -63,16 +63,35 @@ const TASK: Names = &[
     ("retry.factor_percent", "retry.backoff_multiplier"),
 ];
 
+const FLOW: Names = &[
+    ("flow.defaults", "flow.defaults_json"),
+    ("arguments", "arguments_json"),
+    ("principal", "metadata.windlass-principal"),
+];
+
+/// The problems of a flow that is stored.
+pub fn of_flow(error: EngineError) -> EngineError {
+    renamed(error, |path| work_path(path, FLOW, "", Form::Flow))
+}
+
+/// The problems of a flow that is only checked.
+pub fn of_validated_flow(problems: Problems) -> Problems {
+    let renamed = problems.0.into_iter().map(|problem| {
+        windlass_core::problem::Problem::new(work_path(&problem.path, FLOW, "", Form::Flow), problem.message)
+    });
+    Problems(renamed.collect())
+}
+
 /// The problems of a submission, or of one of a batch. `work` is what was submitted.
 pub fn of_job(work: Option<&v1::Work>) -> impl Fn(EngineError) -> EngineError + use<> {
-    let is_action = is_action(work);
-    move |error| renamed(error, |path| work_path(path, JOB, "job.work", is_action))
+    let form = Form::of(work);
+    move |error| renamed(told_of(form, error), |path| work_path(path, JOB, "job.work", form))
 }
 
 /// The problems of an operation.
 pub fn of_operation(work: Option<&v1::Work>) -> impl Fn(EngineError) -> EngineError + use<> {
-    let is_action = is_action(work);
-    move |error| renamed(error, |path| work_path(path, OPERATION, "operation.work", is_action))
+    let form = Form::of(work);
+    move |error| renamed(told_of(form, error), |path| work_path(path, OPERATION, "operation.work", form))
 }
 
 pub fn of_trigger(error: EngineError) -> EngineError {
@@ -90,8 +109,32 @@ pub fn of_events(error: EngineError) -> EngineError {
     })
 }
 
-fn is_action(work: Option<&v1::Work>) -> bool {
-    matches!(work.and_then(|work| work.kind.as_ref()), Some(Kind::Action(_)))
+/// How work was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Action,
+    Flow,
+    Reference,
+}
+
+impl Form {
+    fn of(work: Option<&v1::Work>) -> Self {
+        match work.and_then(|work| work.kind.as_ref()) {
+            Some(Kind::Action(_)) => Self::Action,
+            Some(Kind::Reference(_)) => Self::Reference,
+            Some(Kind::Flow(_)) | None => Self::Flow,
+        }
+    }
+}
+
+/// A place in a stored flow is none in the request: it becomes part of what is told.
+fn told_of(form: Form, error: EngineError) -> EngineError {
+    let EngineError::Invalid(mut problems) = error else { return error };
+    let inner = |path: &str| form == Form::Reference && (path == "flow" || path.starts_with("flow."));
+    for problem in problems.0.iter_mut().filter(|problem| inner(&problem.path)) {
+        problem.message = format!("{} {}", problem.path, problem.message);
+    }
+    EngineError::Invalid(problems)
 }
 
 fn renamed(error: EngineError, rename: impl Fn(&str) -> String) -> EngineError {
@@ -100,13 +143,16 @@ fn renamed(error: EngineError, rename: impl Fn(&str) -> String) -> EngineError {
     EngineError::Invalid(Problems(problems.0))
 }
 
-fn work_path(path: &str, names: Names, work: &str, is_action: bool) -> String {
+fn work_path(path: &str, names: Names, work: &str, form: Form) -> String {
+    if form == Form::Reference && (path == "flow" || path.starts_with("flow.")) {
+        return format!("{work}.reference");
+    }
     // What conversion found has the path of the request already.
     let Some((head, rest)) = split_task(path) else { return replaced(path, names) };
-    match (is_action, rest) {
-        (true, "plugin" | "action") => format!("{work}.action.{rest}"),
-        (true, _) => format!("{work}.action"),
-        (false, _) => format!("{}.{}", replaced(head, names), replaced(rest, TASK)),
+    match (form, rest) {
+        (Form::Action, "plugin" | "action") => format!("{work}.action.{rest}"),
+        (Form::Action, _) => format!("{work}.action"),
+        (Form::Flow | Form::Reference, _) => format!("{}.{}", replaced(head, names), replaced(rest, TASK)),
     }
 }
 
@@ -141,7 +187,7 @@ mod tests {
 
     #[test]
     fn problems_are_where_the_client_wrote_them() {
-        let flow = |path| work_path(path, JOB, "job.work", false);
+        let flow = |path| work_path(path, JOB, "job.work", Form::Flow);
         assert_eq!(flow("flow.tasks[2].inputs.archive"), "job.work.flow.tasks[2].inputs.archive");
         assert_eq!(flow("flow.tasks[0].retry.pause_ms_max"), "job.work.flow.tasks[0].retry.backoff_max");
         assert_eq!(flow("flow.tasks[0].timeout_ms"), "job.work.flow.tasks[0].timeout");
@@ -159,7 +205,14 @@ mod tests {
         assert_eq!(flow("arguments.timeout_ms"), "job.arguments_json.timeout_ms");
         assert_eq!(flow("grants.directories[0].host_path"), "job.grants.directories[0].host_path");
         assert_eq!(flow("job.work.flow"), "job.work.flow");
-        let action = |path| work_path(path, JOB, "job.work", true);
+        let named = |path| work_path(path, JOB, "job.work", Form::Reference);
+        assert_eq!(named("flow.tasks[0].plugin"), "job.work.reference");
+        assert_eq!(named("arguments.keep"), "job.arguments_json.keep");
+        let stored = |path| work_path(path, FLOW, "", Form::Flow);
+        assert_eq!(stored("flow.tasks[0].timeout_ms"), "flow.tasks[0].timeout");
+        assert_eq!(stored("flow.defaults.a"), "flow.defaults_json.a");
+        assert_eq!(stored("name"), "name");
+        let action = |path| work_path(path, JOB, "job.work", Form::Action);
         assert_eq!(action("flow.tasks[0].plugin"), "job.work.action.plugin");
         assert_eq!(action("flow.tasks[0].name"), "job.work.action");
 

@@ -10,7 +10,7 @@ use windlass_proto::v1;
 
 use super::instance::{fault_to_wire, name_to_wire};
 use super::time::{duration, instant, timestamp};
-use super::{checked, etag, given, grants, known, work};
+use super::{checked, etag, given, grants, known, stored_flow, work};
 use crate::engine::{EngineError, JobFilter};
 
 pub fn to_wire(job: &Job) -> v1::Job {
@@ -70,6 +70,7 @@ pub fn listed(spec: &JobSpec, status: &JobStatus) -> v1::Job {
         sequence: status.sequence,
         update_time: Some(timestamp(status.updated)),
         etag: etag(status.sequence),
+        flow_revision: spec.flow_revision.as_ref().map(stored_flow::name_to_wire),
     }
 }
 

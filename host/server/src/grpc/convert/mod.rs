@@ -26,6 +26,7 @@ pub mod plugin;
 pub mod retry;
 pub mod schedule;
 pub mod scope;
+pub mod stored_flow;
 pub mod submission;
 pub mod time;
 pub mod trigger;

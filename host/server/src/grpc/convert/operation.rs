@@ -12,10 +12,11 @@ use windlass_proto::v1;
 
 use super::time::{duration, millis, timestamp};
 use super::trigger::{check_no_id, chosen_id};
-use super::{checked, etag, given, grants, json, mask, work};
+use super::{checked, etag, given, grants, json, mask, stored_flow, work};
 use crate::engine::EngineError;
 use crate::engine::flow::unpinned;
 use crate::engine::operation::{OperationDraft, OperationState};
+use crate::engine::revision::FlowReference;
 use crate::engine::submit::PRIORITY_MAX;
 
 /// The type of an operation's jobs where it names none.
@@ -41,6 +42,7 @@ struct Written {
     description: String,
     labels: BTreeMap<String, String>,
     flow: Flow<String>,
+    reference: Option<FlowReference>,
     arguments: Map<String, Value>,
     grants: Grants,
     job_type: String,
@@ -72,6 +74,7 @@ pub fn creation(
         // The engine looks it up.
         trigger: TriggerId(uuid::Uuid::nil()),
         flow: Flow::linear([]),
+        flow_revision: None,
         arguments: written.arguments,
         grants: written.grants,
         labels: written.labels,
@@ -82,7 +85,10 @@ pub fn creation(
         description: written.description,
         never_revert: written.never_revert,
     };
-    checked(problems, (id, OperationDraft { spec, trigger, flow: written.flow }))
+    checked(
+        problems,
+        (id, OperationDraft { spec, trigger, flow: written.flow, reference: written.reference }),
+    )
 }
 
 /// Converts the fields that count; what is wrong with another does not matter.
@@ -95,8 +101,10 @@ fn written(problems: &mut Problems, operation: v1::Operation, fields: &[&str]) -
         let message = format!("is {}: give -{PRIORITY_MAX} to {PRIORITY_MAX}", operation.job_priority);
         priority.add("operation.job_priority", message);
     }
+    let (flow, reference) = work::flow(&mut job_work, "operation.work", operation.work);
     let written = Written {
-        flow: work::flow(&mut job_work, "operation.work", operation.work),
+        flow,
+        reference,
         arguments: json::object(&mut arguments, "operation.arguments_json", &operation.arguments_json),
         grants: grants::grants(&mut granted, "operation.grants", operation.grants),
         timeout_ms: millis(&mut timeout, "operation.job_timeout", operation.job_timeout.as_ref()),
@@ -153,6 +161,7 @@ impl Edit {
             principal: stored.principal.clone(),
             trigger: stored.trigger,
             flow: stored.flow.clone(),
+            flow_revision: stored.flow_revision.clone().filter(|_| !has("work")),
             arguments: pick!("arguments_json", arguments),
             grants: pick!("grants", grants),
             labels: pick!("labels", labels),
@@ -163,8 +172,11 @@ impl Edit {
             description: pick!("description", description),
             never_revert: pick!("never_revert", never_revert),
         };
-        let flow = if has("work") { written.flow.clone() } else { unpinned(&stored.flow) };
-        OperationDraft { spec, trigger: stored.trigger.to_string(), flow }
+        let (flow, reference) = match has("work") {
+            true => (written.flow.clone(), written.reference.clone()),
+            false => (unpinned(&stored.flow), None),
+        };
+        OperationDraft { spec, trigger: stored.trigger.to_string(), flow, reference }
     }
 }
 
@@ -199,5 +211,6 @@ pub fn to_wire(operation: &Operation, state: OperationState) -> v1::Operation {
         delete_time: operation.deleted.map(timestamp),
         generation: operation.generation,
         etag: etag(operation.generation),
+        flow_revision: operation.flow_revision.as_ref().map(stored_flow::name_to_wire),
     }
 }

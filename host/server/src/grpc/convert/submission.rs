@@ -14,12 +14,15 @@ pub fn submission(request: v1::SubmitJobRequest, principal: String) -> Result<Su
     let Some(job) = request.job else {
         return Err(EngineError::invalid("job", "is not given: say what is to be done"));
     };
+    let (flow, reference) = work::flow(&mut problems, "job.work", job.work);
     let submission = Submission {
         principal,
         request_id: given(&request.request_id),
         job_type: job.r#type,
         labels: job.labels,
-        flow: Some(work::flow(&mut problems, "job.work", job.work)),
+        flow: Some(flow),
+        reference,
+        flow_revision: None,
         arguments: json::object(&mut problems, "job.arguments_json", &job.arguments_json),
         grants: grants::grants(&mut problems, "job.grants", job.grants),
         timeout_ms: millis(&mut problems, "job.timeout", job.timeout.as_ref()),

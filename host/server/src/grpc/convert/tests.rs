@@ -115,7 +115,8 @@ fn what_a_nested_flow_cannot_have_and_an_unknown_pattern_are_refused() {
 
 fn converted(work: v1::Work) -> Flow<String> {
     let mut problems = Problems::default();
-    let flow = work::flow(&mut problems, "job.work", Some(work));
+    let (flow, reference) = work::flow(&mut problems, "job.work", Some(work));
+    assert_eq!(reference, None);
     assert_eq!(problems, Problems::default());
     flow
 }
@@ -282,6 +283,7 @@ fn stored_operation(wire: v1::Operation) -> Operation {
         id: id.unwrap_or(OperationId(Uuid::from_u128(9))),
         trigger: draft.trigger.parse().unwrap(),
         flow: pinned(draft.flow),
+        flow_revision: draft.spec.flow_revision,
         name: draft.spec.name,
         owner: draft.spec.owner,
         principal: draft.spec.principal,

@@ -6,16 +6,28 @@ use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
 use super::time::{duration, millis};
-use super::{input, json, retry, scope};
+use super::{input, json, retry, scope, stored_flow};
+use crate::engine::revision::FlowReference;
 
-/// The flow that does the work. One action is a flow of one task, whose input is the job's arguments.
-pub fn flow(problems: &mut Problems, path: &str, work: Option<v1::Work>) -> Flow<String> {
+/// The flow that does the work, and the name that stands for it, if one does. One action is a flow of one task, whose
+/// input is the job's arguments.
+pub fn flow(
+    problems: &mut Problems,
+    path: &str,
+    work: Option<v1::Work>,
+) -> (Flow<String>, Option<FlowReference>) {
     match work.and_then(|work| work.kind) {
-        Some(Kind::Action(action)) => lone(problems, &format!("{path}.action"), action),
-        Some(Kind::Flow(flow)) => several(problems, &format!("{path}.flow"), flow),
+        Some(Kind::Action(action)) => (lone(problems, &format!("{path}.action"), action), None),
+        Some(Kind::Flow(flow)) => (several(problems, &format!("{path}.flow"), flow), None),
+        Some(Kind::Reference(reference)) => {
+            if reference.name.is_empty() {
+                problems.add(format!("{path}.reference.name"), "is empty: give the name of a stored flow");
+            }
+            (Flow::linear([]), Some(stored_flow::reference(reference.name, reference.revision)))
+        }
         None => {
-            problems.add(path, "is not given: give an action or a flow");
-            Flow::linear([])
+            problems.add(path, "is not given: give an action, a flow or a reference");
+            (Flow::linear([]), None)
         }
     }
 }
@@ -38,7 +50,8 @@ fn lone(problems: &mut Problems, path: &str, action: v1::Action) -> Flow<String>
     Flow::linear([task])
 }
 
-fn several(problems: &mut Problems, path: &str, flow: v1::Flow) -> Flow<String> {
+/// A flow that is given whole.
+pub(super) fn several(problems: &mut Problems, path: &str, flow: v1::Flow) -> Flow<String> {
     let defaults = json::object(problems, &format!("{path}.defaults_json"), &flow.defaults_json);
     Flow {
         pattern: pattern(problems, path, flow.pattern),
@@ -138,18 +151,22 @@ pub fn to_wire(flow: &Flow) -> v1::Work {
             action: task.action.clone(),
             digest: task.plugin.digest.to_string(),
         }),
-        nodes => Kind::Flow(v1::Flow {
-            tasks: nodes.iter().map(node_to_wire).collect(),
-            defaults_json: match flow.defaults.is_empty() {
-                true => String::new(),
-                false => serde_json::Value::from_iter(flow.defaults.clone()).to_string(),
-            },
-            pattern: pattern_to_wire(flow.pattern).into(),
-            parallel_max: flow.parallel_max.unwrap_or_default(),
-            scope: flow.scope.as_ref().map(scope::to_wire),
-        }),
+        _ => Kind::Flow(flow_to_wire(flow)),
     };
     v1::Work { kind: Some(kind) }
+}
+
+pub(super) fn flow_to_wire(flow: &Flow) -> v1::Flow {
+    v1::Flow {
+        tasks: flow.nodes.iter().map(node_to_wire).collect(),
+        defaults_json: match flow.defaults.is_empty() {
+            true => String::new(),
+            false => serde_json::Value::from_iter(flow.defaults.clone()).to_string(),
+        },
+        pattern: pattern_to_wire(flow.pattern).into(),
+        parallel_max: flow.parallel_max.unwrap_or_default(),
+        scope: flow.scope.as_ref().map(scope::to_wire),
+    }
 }
 
 fn pattern_to_wire(pattern: Pattern) -> v1::Pattern {

@@ -32,7 +32,12 @@ pub enum ExportError {
 pub async fn unfinished(store: &dyn Store) -> Result<Option<ImportRecord>, StoreFailure> {
     Ok(store.record(RecordKey::Import).await?.and_then(|record| match record {
         Record::Import(import) => Some(import),
-        Record::Plugin(_) | Record::Trigger(_) | Record::Operation(_) | Record::Host(_) => None,
+        Record::Plugin(_)
+        | Record::Trigger(_)
+        | Record::Operation(_)
+        | Record::Host(_)
+        | Record::Flow(_)
+        | Record::FlowRevision(_) => None,
     }))
 }
 

@@ -108,6 +108,7 @@ pub async fn contents(store: &dyn Store) -> Result<Option<String>, StoreFailure>
         (RecordKind::Trigger, "trigger"),
         (RecordKind::Operation, "operation"),
         (RecordKind::Host, "host"),
+        (RecordKind::Flow, "flow"),
     ] {
         count(store.records(kind, None, COUNTED_MAX).await?.len(), noun);
     }

@@ -9,6 +9,7 @@ use windlass_core::instance::{InstanceName, TaskInstance};
 use windlass_core::job::{JobSpec, JobStatus};
 use windlass_core::operation::Operation;
 use windlass_core::plugin::Plugin;
+use windlass_core::revision::{FlowRevision, NamedFlow};
 use windlass_core::trigger::Trigger;
 
 use crate::store::{HostRecord, UniqueKey};
@@ -30,6 +31,8 @@ pub(super) enum Line {
     Trigger(Box<Trigger>),
     Operation(Box<Operation>),
     Host(HostRecord),
+    NamedFlow(Box<NamedFlow>),
+    FlowRevision(Box<FlowRevision>),
     /// Of the jobs that follow, up to the next flow: it is written where it is not that of the job before.
     Flow(std::sync::Arc<Flow>),
     Job(Box<JobLine>),

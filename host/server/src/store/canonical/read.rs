@@ -158,6 +158,8 @@ impl<R: BufRead> Reader<R> {
             Line::Trigger(trigger) => record(Record::Trigger(*trigger)),
             Line::Operation(operation) => record(Record::Operation(*operation)),
             Line::Host(host) => record(Record::Host(host)),
+            Line::NamedFlow(flow) => record(Record::Flow(*flow)),
+            Line::FlowRevision(revision) => record(Record::FlowRevision(*revision)),
             Line::Flow(flow) => {
                 self.end_blob()?;
                 self.flow = Some((flow.digest(), flow));

@@ -141,6 +141,8 @@ impl Writer {
             Record::Trigger(trigger) => Line::Trigger(Box::new(trigger)),
             Record::Operation(operation) => Line::Operation(Box::new(operation)),
             Record::Host(host) => Line::Host(host),
+            Record::Flow(flow) => Line::NamedFlow(Box::new(flow)),
+            Record::FlowRevision(revision) => Line::FlowRevision(Box::new(revision)),
             Record::Import(import) => {
                 let what = format!("an import that began at {} has not ended", import.began);
                 return Err(WriteError::Broken(what));

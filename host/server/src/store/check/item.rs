@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use windlass_core::flow::Flow;
-use windlass_core::id::{Digest, HostId, JobId, OperationId, TriggerId};
+use windlass_core::id::{Digest, FlowId, HostId, JobId, OperationId, TriggerId};
+use windlass_core::revision::{NamedFlow, RevisionName};
 
 use super::job::Current;
 use super::{Finding, REBUILD, RESTORE};
@@ -23,6 +24,9 @@ pub(super) struct Seen {
     pub plugins: BTreeMap<Digest, u64>,
     pub triggers: BTreeSet<TriggerId>,
     pub operations: BTreeMap<OperationId, Bound>,
+    pub flows: BTreeMap<FlowId, NamedFlow>,
+    /// Revision -> plugins.
+    pub revisions: BTreeMap<(FlowId, u32), (RevisionName, BTreeSet<Digest>)>,
     /// Job -> sequence of its last entry.
     pub jobs: BTreeMap<JobId, u64>,
     /// Ready jobs: inverted priority, since when, which.
@@ -123,6 +127,13 @@ impl Seen {
                     is_deleted: operation.deleted.is_some(),
                 };
                 self.operations.insert(operation.id, bound);
+            }
+            Record::Flow(flow) => {
+                self.flows.insert(flow.id, flow);
+            }
+            Record::FlowRevision(revision) => {
+                let plugins = plugins_of(&revision.flow);
+                self.revisions.insert((revision.id, revision.revision), (revision.name(), plugins));
             }
             Record::Host(_) | Record::Import(_) => {}
         }

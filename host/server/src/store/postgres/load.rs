@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::future::try_join4;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
-use windlass_core::id::{Digest, HostId, JobId, OperationId, TriggerId};
+use windlass_core::id::{Digest, FlowId, HostId, JobId, OperationId, TriggerId};
 
 use super::batch::Stored;
 use super::row;
@@ -131,5 +131,11 @@ fn record_key(kind: &str, id: &[u8]) -> Result<RecordKey, StoreFailure> {
         RecordKind::Operation => RecordKey::Operation(OperationId(uuid()?)),
         RecordKind::Host => RecordKey::Host(HostId(uuid()?)),
         RecordKind::Import => RecordKey::Import,
+        RecordKind::Flow => RecordKey::Flow(FlowId(uuid()?)),
+        RecordKind::FlowRevision => {
+            let (id, revision) = id.split_last_chunk::<4>().ok_or_else(broken)?;
+            let id = Uuid::from_slice(id).map_err(|_| broken())?;
+            RecordKey::FlowRevision(FlowId(id), u32::from_be_bytes(*revision))
+        }
     })
 }

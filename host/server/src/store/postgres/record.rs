@@ -4,6 +4,7 @@ use uuid::Uuid;
 use windlass_core::id::{Digest, JobId};
 use windlass_core::job::JobState;
 use windlass_core::operation::Operation;
+use windlass_core::revision::FlowRevision;
 
 use super::connection::Readers;
 use super::job::rows_max;
@@ -35,7 +36,7 @@ pub(super) async fn holder(readers: &Readers, key: &UniqueKey) -> Result<Option<
     Ok(rows.first().map(|row| JobId(row.get::<_, Uuid>(0))))
 }
 
-/// Operations first, then jobs by flow.
+/// Operations first, then revisions of flows, then jobs by flow.
 pub(super) async fn references(
     readers: &Readers,
     plugin: Digest,
@@ -49,6 +50,15 @@ pub(super) async fn references(
         let is_named = operation.flow.tasks().any(|task| task.plugin.digest == plugin);
         if operation.deleted.is_none() && is_named && found.len() < limit {
             found.push(Reference::Operation(operation.id));
+        }
+    }
+    let revisions =
+        readers.rows("SELECT body FROM record WHERE kind = 'flow_revision' ORDER BY id", &[]).await?;
+    for row in &revisions {
+        let revision: FlowRevision = decode("record/flow_revision", plugin, row.get(0))?;
+        let is_named = revision.flow.tasks().any(|task| task.plugin.digest == plugin);
+        if is_named && found.len() < limit {
+            found.push(Reference::FlowRevision(revision.name()));
         }
     }
     let needing: Vec<&str> =

@@ -150,6 +150,8 @@ pub(super) fn kind_word(kind: RecordKind) -> &'static str {
         RecordKind::Operation => "operation",
         RecordKind::Host => "host",
         RecordKind::Import => "import",
+        RecordKind::Flow => "flow",
+        RecordKind::FlowRevision => "flow_revision",
     }
 }
 
@@ -163,6 +165,10 @@ pub(super) fn record_key(key: &RecordKey) -> (&'static str, Vec<u8>) {
         RecordKey::Operation(id) => id.0.as_bytes().to_vec(),
         RecordKey::Host(id) => id.0.as_bytes().to_vec(),
         RecordKey::Import => LONE_ID.to_vec(),
+        RecordKey::Flow(id) => id.0.as_bytes().to_vec(),
+        RecordKey::FlowRevision(id, revision) => {
+            [id.0.as_bytes().as_slice(), &revision.to_be_bytes()].concat()
+        }
     };
     (kind_word(key.kind()), id)
 }
@@ -174,6 +180,8 @@ pub(super) fn encode_record(record: &Record) -> Result<String, StoreFailure> {
         Record::Operation(operation) => encode(operation),
         Record::Host(host) => encode(host),
         Record::Import(import) => encode(import),
+        Record::Flow(flow) => encode(flow),
+        Record::FlowRevision(revision) => encode(revision),
     }
 }
 
@@ -185,6 +193,8 @@ pub(super) fn decode_record(kind: RecordKind, id: &[u8], body: &str) -> Result<R
         RecordKind::Operation => Record::Operation(decode("record/operation", key(), body)?),
         RecordKind::Host => Record::Host(decode("record/host", key(), body)?),
         RecordKind::Import => Record::Import(decode("record/import", key(), body)?),
+        RecordKind::Flow => Record::Flow(decode("record/flow", key(), body)?),
+        RecordKind::FlowRevision => Record::FlowRevision(decode("record/flow_revision", key(), body)?),
     })
 }
 
@@ -206,6 +216,11 @@ pub(super) fn record_names(record: &Record) -> Result<(String, String), StoreFai
         }
         Record::Host(host) => (shown(&host.name), host_word(host.state).to_owned()),
         Record::Import(_) => (String::new(), "begun".to_owned()),
+        Record::Flow(flow) => {
+            let state = if flow.deleted.is_some() { "deleted" } else { "active" };
+            (shown(&flow.name), state.to_owned())
+        }
+        Record::FlowRevision(revision) => (shown(&revision.name().to_string()), "active".to_owned()),
     })
 }
 

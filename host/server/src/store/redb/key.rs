@@ -126,6 +126,11 @@ pub(super) fn record(key: &RecordKey) -> Vec<u8> {
         }
         RecordKey::Host(id) => [&[record_kind(RecordKind::Host)], id.0.as_bytes().as_slice()].concat(),
         RecordKey::Import => vec![record_kind(RecordKind::Import)],
+        RecordKey::Flow(id) => [&[record_kind(RecordKind::Flow)], id.0.as_bytes().as_slice()].concat(),
+        RecordKey::FlowRevision(id, revision) => {
+            let kind = [record_kind(RecordKind::FlowRevision)];
+            [&kind, id.0.as_bytes().as_slice(), &revision.to_be_bytes()].concat()
+        }
     }
 }
 
@@ -136,6 +141,8 @@ pub(super) fn record_kind(kind: RecordKind) -> u8 {
         RecordKind::Operation => 2,
         RecordKind::Host => 3,
         RecordKind::Import => 4,
+        RecordKind::Flow => 5,
+        RecordKind::FlowRevision => 6,
     }
 }
 
@@ -181,7 +188,12 @@ pub(super) fn record_index(key: &RecordKey, alarm: Option<DateTime<Utc>>) -> Opt
         RecordKey::Trigger(id) => {
             alarm.map(|at| (Table::Due, due(&Due { at, subject: Subject::Trigger(*id) })))
         }
-        RecordKey::Plugin(_) | RecordKey::Operation(_) | RecordKey::Host(_) | RecordKey::Import => None,
+        RecordKey::Plugin(_)
+        | RecordKey::Operation(_)
+        | RecordKey::Host(_)
+        | RecordKey::Import
+        | RecordKey::Flow(_)
+        | RecordKey::FlowRevision(..) => None,
     }
 }
 

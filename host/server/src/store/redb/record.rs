@@ -6,6 +6,7 @@ use windlass_core::flow::Flow;
 use windlass_core::id::{Digest, JobId};
 use windlass_core::job::JobStatus;
 use windlass_core::operation::Operation;
+use windlass_core::revision::FlowRevision;
 
 use super::codec::{self, corrupt};
 use super::key;
@@ -47,7 +48,7 @@ pub(super) fn holder(snapshot: &Snapshot, unique: &UniqueKey) -> Result<Option<J
     snapshot.get(Table::Unique, &row)?.map(|value| stored::holder(&row, &value)).transpose()
 }
 
-/// Operations first, then jobs by flow. Looks at every job of every flow that names the plugin until `limit` are
+/// Operations first, then revisions of flows, then jobs by flow. Looks at every job of every flow that names the plugin until `limit` are
 /// found: an answer of "none" must be true, as what is not needed may be removed.
 pub(super) fn references(
     snapshot: &Snapshot,
@@ -61,6 +62,16 @@ pub(super) fn references(
             found.push(Reference::Operation(operation.id));
         }
         Ok(found.len() < limit)
+    })?;
+    snapshot.scan_prefix(Table::Record, &[key::record_kind(RecordKind::FlowRevision)], |key, value| {
+        if found.len() >= limit {
+            return Ok(false);
+        }
+        let revision: FlowRevision = codec::decode(Table::Record, key, value)?;
+        if names(&revision.flow, plugin) {
+            found.push(Reference::FlowRevision(revision.name()));
+        }
+        Ok(true)
     })?;
     let mut flows = Vec::new();
     snapshot.scan_prefix(Table::Flow, &[], |key, value| {

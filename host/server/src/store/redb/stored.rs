@@ -18,6 +18,8 @@ pub(super) fn encode_record(record: &Record) -> Result<Vec<u8>, StoreFailure> {
         Record::Operation(operation) => codec::encode(operation),
         Record::Host(host) => codec::encode(host),
         Record::Import(import) => codec::encode(import),
+        Record::Flow(flow) => codec::encode(flow),
+        Record::FlowRevision(revision) => codec::encode(revision),
     }
 }
 
@@ -30,6 +32,8 @@ pub(super) fn decode_record(key: &[u8], bytes: &[u8]) -> Result<Record, StoreFai
         Some(RecordKind::Operation) => codec::decode(Table::Record, key, bytes).map(Record::Operation),
         Some(RecordKind::Host) => codec::decode(Table::Record, key, bytes).map(Record::Host),
         Some(RecordKind::Import) => codec::decode(Table::Record, key, bytes).map(Record::Import),
+        Some(RecordKind::Flow) => codec::decode(Table::Record, key, bytes).map(Record::Flow),
+        Some(RecordKind::FlowRevision) => codec::decode(Table::Record, key, bytes).map(Record::FlowRevision),
         None => Err(codec::corrupt(Table::Record, key, format_args!("its kind is unknown"))),
     }
 }

@@ -58,6 +58,7 @@ fn spec(n: u64) -> JobSpec {
         job_type: String::new(),
         labels: BTreeMap::new(),
         flow: flow().digest(),
+        flow_revision: None,
         arguments: arguments.as_object().expect("an object").clone(),
         grants: Grants::default(),
         timeout_ms: None,

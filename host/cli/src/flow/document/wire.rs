@@ -1,0 +1,163 @@
+//! Flow documents to the contract and back.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use windlass_proto::v1;
+
+use super::{
+    FlowDocument, InputDocument, OutputDocument, PatternDocument, Pause, RetryDocument, TaskDocument,
+};
+use crate::flow::checked::Checked;
+use crate::flow::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
+
+impl FlowDocument {
+    pub fn wire(self) -> v1::Flow {
+        use v1::flow::Scope;
+        let defaults_json = match self.defaults.is_empty() {
+            true => String::new(),
+            false => Value::from_iter(self.defaults).to_string(),
+        };
+        // One of them at most, as the rules say.
+        let scope = self.retry.map(|retry| Scope::Retry(retry.0.wire()));
+        let scope = scope.or(self.repeat.map(|repeat| Scope::Repeat(repeat.wire())));
+        v1::Flow {
+            tasks: self.tasks.into_iter().map(|task| task.0.wire()).collect(),
+            defaults_json,
+            pattern: self.pattern.wire().into(),
+            parallel_max: self.parallel_max,
+            scope: scope.or(self.map.map(|map| Scope::Map(map.wire()))),
+        }
+    }
+}
+
+impl PatternDocument {
+    fn wire(self) -> v1::Pattern {
+        match self {
+            Self::Linear => v1::Pattern::Linear,
+            Self::Unordered => v1::Pattern::Unordered,
+            Self::Graph => v1::Pattern::Graph,
+        }
+    }
+
+    fn of_wire(pattern: v1::Pattern) -> Self {
+        match pattern {
+            v1::Pattern::Unspecified | v1::Pattern::Linear => Self::Linear,
+            v1::Pattern::Unordered => Self::Unordered,
+            v1::Pattern::Graph => Self::Graph,
+        }
+    }
+}
+
+impl TaskDocument {
+    fn wire(self) -> v1::Task {
+        let inputs = |inputs: BTreeMap<String, InputDocument>| {
+            inputs.into_iter().map(|(name, input)| (name, input.wire())).collect()
+        };
+        v1::Task {
+            name: self.name,
+            plugin: self.plugin,
+            action: self.action,
+            flow: self.flow.map(|flow| flow.0.wire()),
+            when: self.when.map(WhenDocument::wire),
+            needs: self.needs,
+            priority: self.priority,
+            inputs: inputs(self.inputs),
+            revert_inputs: inputs(self.revert_inputs),
+            provides: self.provides,
+            timeout: self.timeout.map(|pause| pause.0),
+            retry: self.retry.map(|retry| v1::RetryPolicy {
+                attempts_max: retry.attempts_max,
+                backoff_initial: retry.backoff_initial.map(|pause| pause.0),
+                backoff_max: retry.backoff_max.map(|pause| pause.0),
+                backoff_multiplier: retry.backoff_multiplier,
+            }),
+            digest: String::new(),
+        }
+    }
+}
+
+impl InputDocument {
+    pub fn wire(self) -> v1::Input {
+        use v1::input::Source;
+        v1::Input {
+            source: Some(match self {
+                Self::Literal(value) => Source::LiteralJson(value.to_string()),
+                Self::Argument(name) => Source::Argument(name),
+                Self::Output(output) => {
+                    Source::Output(v1::TaskOutput { task: output.task, pointer: output.pointer })
+                }
+                Self::Name(name) => Source::Name(name),
+                Self::OptionalName(name) => Source::OptionalName(name),
+            }),
+        }
+    }
+
+    pub fn of_wire(input: &v1::Input) -> Option<Self> {
+        use v1::input::Source;
+        Some(match input.source.as_ref()? {
+            Source::LiteralJson(json) => Self::Literal(serde_json::from_str(json).ok()?),
+            Source::Argument(name) => Self::Argument(name.clone()),
+            Source::Output(output) => {
+                Self::Output(OutputDocument { task: output.task.clone(), pointer: output.pointer.clone() })
+            }
+            Source::Name(name) => Self::Name(name.clone()),
+            Source::OptionalName(name) => Self::OptionalName(name.clone()),
+        })
+    }
+}
+
+impl From<&v1::Flow> for FlowDocument {
+    fn from(flow: &v1::Flow) -> Self {
+        use v1::flow::Scope;
+        let (mut retry, mut repeat, mut map) = (None, None, None);
+        match &flow.scope {
+            Some(Scope::Retry(wire)) => retry = Some(Checked(ScopeRetryDocument::from(wire))),
+            Some(Scope::Repeat(wire)) => repeat = Some(RepeatDocument::from(wire)),
+            Some(Scope::Map(wire)) => map = MapDocument::of_wire(wire),
+            None => {}
+        }
+        Self {
+            schema: None,
+            pattern: PatternDocument::of_wire(flow.pattern()),
+            retry,
+            repeat,
+            map,
+            parallel_max: flow.parallel_max,
+            tasks: flow.tasks.iter().map(|task| Checked(TaskDocument::from(task))).collect(),
+            // What a host answers is an object; anything else is nothing that could be shown as one.
+            defaults: serde_json::from_str(&flow.defaults_json).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&v1::Task> for TaskDocument {
+    fn from(task: &v1::Task) -> Self {
+        let inputs = |inputs: &BTreeMap<String, v1::Input>| {
+            inputs
+                .iter()
+                .filter_map(|(name, input)| Some((name.clone(), InputDocument::of_wire(input)?)))
+                .collect()
+        };
+        Self {
+            name: task.name.clone(),
+            plugin: task.plugin.clone(),
+            action: task.action.clone(),
+            flow: task.flow.as_ref().map(|flow| Box::new(Checked(FlowDocument::from(flow)))),
+            when: task.when.as_ref().map(WhenDocument::from),
+            needs: task.needs.clone(),
+            priority: task.priority,
+            inputs: inputs(&task.inputs),
+            revert_inputs: inputs(&task.revert_inputs),
+            provides: task.provides.clone(),
+            timeout: task.timeout.map(Pause),
+            retry: task.retry.as_ref().map(|retry| RetryDocument {
+                attempts_max: retry.attempts_max,
+                backoff_initial: retry.backoff_initial.map(Pause),
+                backoff_max: retry.backoff_max.map(Pause),
+                backoff_multiplier: retry.backoff_multiplier,
+            }),
+            digest: task.digest.clone(),
+        }
+    }
+}
