@@ -136,7 +136,7 @@ async fn d01_d06_conditions_leave_out_tasks_and_flows() {
     let by = |task: &str, by: &str| (task.to_owned(), by.to_owned());
     assert_eq!(skipped, [by("b", "b"), by("b2", "b"), by("x1", "n"), by("x2", "n")]);
     let refused = host.try_submit(host.spec(work())).await.expect_err("nobody gives mode");
-    assert_eq!(field_paths(&refused), ["spec.work.flow.tasks[3].when"], "{refused}");
+    assert_eq!(field_paths(&refused), ["job.work.flow.tasks[3].when"], "{refused}");
     assert!(refused.message().contains("\"mode\""), "{refused}");
     host.finish().await;
 }
@@ -172,7 +172,7 @@ async fn everything_wrong_with_scopes_and_conditions_is_told_at_once() {
     ]);
     let refused = host.try_submit(host.spec(work)).await.expect_err("much is wrong");
     let paths = field_paths(&refused);
-    let tasks = |rest: &str| format!("spec.work.flow.tasks{rest}");
+    let tasks = |rest: &str| format!("job.work.flow.tasks{rest}");
     let expected = [
         "[0].flow.retry.times",
         "[1].flow.retry.for_each.over",
