@@ -19,7 +19,7 @@ use windlass_proto::v1;
 use windlass_tests::crash::process::{HostProcess, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
-use windlass_tests::work::{Shape as _, flow, gate, literal, nested, task};
+use windlass_tests::work::{Shape as _, flow, gate, literal, nested, task, times};
 use windlass_tests::{invariants, plugins};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_crash_host");
@@ -41,6 +41,7 @@ async fn s10_j18_a_host_that_dies_at_any_write_of_a_job_that_succeeds_changes_no
         tasks: vec![value("a", 1), value("b", 2), value("c", 3)],
         state: JobState::Succeeded,
         calls: &["apply a", "apply b", "apply c"],
+        instances: 3,
     };
     let matrix = at_every_write(BINARY, case).await;
     // A host record, a plugin, a job, a claim with the first intent, three outcomes, two host states.
@@ -59,6 +60,7 @@ async fn s10_a_host_that_dies_at_any_write_of_a_job_that_reverts_changes_nothing
         ],
         state: JobState::Reverted,
         calls: &["apply a", "apply b", "apply c", "revert c", "revert b", "revert a"],
+        instances: 3,
     };
     let matrix: Matrix = at_every_write(BINARY, case).await;
     // Besides what a job that succeeds has: three undo records, and three outcomes of reverts.
@@ -69,12 +71,43 @@ async fn s10_a_host_that_dies_at_any_write_of_a_job_that_reverts_changes_nothing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_s16_a_host_that_dies_at_any_write_of_a_scope_that_is_tried_again_changes_nothing_of_how_it_ends()
+{
+    let scope = [undo_ahead("b", json!([{ "b": 1 }])), task("c", "fail")];
+    let case = Case {
+        tasks: vec![value("a", 1), nested("s", v1::Pattern::Linear, scope).scope(times(2))],
+        state: JobState::Reverted,
+        calls: &[
+            "apply a",
+            "apply b#1",
+            "apply c#1",
+            "revert c#1",
+            "revert b#1",
+            "apply b#2",
+            "apply c#2",
+            "revert c#2",
+            "revert b#2",
+            "revert a",
+        ],
+        instances: 6,
+    };
+    let matrix = at_every_write(BINARY, case).await;
+    // Besides what a job that succeeds has: two undo records, and ten outcomes.
+    assert!(matrix.commits >= 17, "{matrix:?}");
+    assert!(
+        ["apply c#1", "revert b#1", "apply b#2"].iter().all(|call| matrix.in_doubt.contains(*call)),
+        "{matrix:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s10_a_host_that_dies_at_any_write_of_a_graph_changes_nothing_of_how_it_ends() {
     let sides = [undo_ahead("a", json!([{ "a": 1 }])), undo_ahead("b", json!([{ "b": 1 }])), value("d", 4)];
     let case = Case {
         tasks: vec![nested("sides", v1::Pattern::Unordered, sides), task("c", "fail")],
         state: JobState::Reverted,
         calls: &["apply a", "apply b", "apply d", "apply c", "revert c", "revert a", "revert b", "revert d"],
+        instances: 4,
     };
     let seen = crash_points::graph::at_every_write(BINARY, &case).await;
     // A host record, a plugin, a job, a claim, at least four outcomes and two undo records, two host states.

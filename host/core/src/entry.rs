@@ -120,6 +120,11 @@ pub enum Fact {
         task: InstanceName,
         attempt: u32,
     },
+    /// It is in doubt, and a person shall look before it is applied again.
+    TaskHeld {
+        task: InstanceName,
+        attempt: u32,
+    },
     TaskReverting {
         task: InstanceName,
         attempt: u32,
@@ -243,6 +248,7 @@ impl Fact {
             | Self::TaskBackoff { task, .. }
             | Self::TaskApplyFailed { task, .. }
             | Self::TaskInDoubt { task, .. }
+            | Self::TaskHeld { task, .. }
             | Self::TaskReverting { task, .. }
             | Self::TaskRevertInterrupted { task, .. }
             | Self::TaskRevertBackoff { task, .. }
@@ -297,6 +303,7 @@ impl Fact {
             | Self::TaskBackoff { attempt, .. }
             | Self::TaskApplyFailed { attempt, .. }
             | Self::TaskInDoubt { attempt, .. }
+            | Self::TaskHeld { attempt, .. }
             | Self::TaskReverting { attempt, .. }
             | Self::TaskRevertInterrupted { attempt, .. }
             | Self::TaskRevertBackoff { attempt, .. }
@@ -335,6 +342,7 @@ impl Fact {
             Self::TaskBackoff { .. } => "task.backoff",
             Self::TaskApplyFailed { .. } => "task.apply_failed",
             Self::TaskInDoubt { .. } => "task.in_doubt",
+            Self::TaskHeld { .. } => "task.held",
             Self::TaskReverting { .. } => "task.reverting",
             Self::TaskRevertInterrupted { .. } => "task.revert_interrupted",
             Self::TaskRevertBackoff { .. } => "task.revert_backoff",

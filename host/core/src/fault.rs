@@ -32,6 +32,8 @@ pub const HOST_MEMORY: &str = "host.memory";
 pub const HOST_OUTPUT: &str = "host.output";
 /// The plugin could not be called at all: its compiled form is missing, a grant cannot be honoured.
 pub const HOST_UNAVAILABLE: &str = "host.unavailable";
+/// The host was lost while it was applied, and the task asks to be undone then.
+pub const HOST_IN_DOUBT: &str = "host.in_doubt";
 /// A condition, or what makes a scope run again, could not be evaluated.
 pub const HOST_EXPRESSION: &str = "host.expression";
 /// A scope that is tried for each value of a list has nothing to try.

@@ -115,6 +115,31 @@ pub struct Task<P = PluginPin> {
     pub retry: RetryPolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    /// Bytes over all memories of an instance; the job's grant or the host's default where absent, and never more than
+    /// the job's grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "InDoubt::is_reapply")]
+    pub in_doubt: InDoubt,
+}
+
+/// What becomes of a task whose host was lost while it was applied: nobody knows what it did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubt {
+    /// It is applied again, under the same key.
+    #[default]
+    Reapply,
+    /// It has failed, and is undone.
+    Revert,
+    /// The job is suspended, for a person to look; resumed, it is applied again.
+    Hold,
+}
+
+impl InDoubt {
+    fn is_reapply(&self) -> bool {
+        *self == Self::Reapply
+    }
 }
 
 fn is_zero(priority: &i32) -> bool {
@@ -296,6 +321,8 @@ impl<P> Node<P> {
                 timeout_ms: task.timeout_ms,
                 retry: task.retry,
                 when: task.when,
+                memory_bytes_max: task.memory_bytes_max,
+                in_doubt: task.in_doubt,
             }),
             Self::Flow(nested) => Node::Flow(Nested {
                 name: nested.name,

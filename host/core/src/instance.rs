@@ -147,6 +147,9 @@ pub struct TaskInstance {
     pub ended: Option<DateTime<Utc>>,
     /// The last reported progress, 0 to 1, and its message.
     pub progress: Option<(f32, String)>,
+    /// It is in doubt, and was held for a person to look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_held: bool,
     /// How far a scope is; none of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeProgress>,
@@ -204,6 +207,7 @@ impl TaskInstance {
             revert_started: None,
             ended: None,
             progress: None,
+            is_held: false,
             scope: None,
             skipped_by: None,
         }

@@ -106,6 +106,9 @@ async fn v15_what_a_job_left_can_be_reverted_later() {
     let request = v1::RevertJobRequest { job: job.clone(), dry_run: true, ..v1::RevertJobRequest::default() };
     let told = host.jobs().revert(request).await.unwrap().into_inner();
     assert_eq!(told.to_revert, [instance("f"), instance("a")]);
+    let steps: Vec<_> =
+        told.steps.iter().map(|step| (step.action.as_str(), step.obstacle.as_str())).collect();
+    assert_eq!(steps, [("fail", ""), ("ok", "")]);
     assert_eq!(host.state(&job).await, JobState::Failed);
     assert_eq!(host.revert(&job).await.unwrap().to_revert, told.to_revert);
     let reverted = host.wait(&job).await;

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use prost_types::{FieldMask, Timestamp};
+use serde::Serialize;
 use windlass_proto::v1;
 
 use super::submit::job;
@@ -148,14 +149,57 @@ pub async fn revert(session: &Session, arguments: RevertArguments) -> Result<Exi
     if !arguments.dry_run {
         return wait::shown(session, job(answer.job)?, &wait, Goal::Undone).await;
     }
-    let names: Vec<String> =
-        answer.to_revert.iter().map(|name| text::instance(&name.task, &name.iteration)).collect();
+    let steps: Vec<StepView> = answer.steps.iter().map(StepView::from).collect();
     match session.output.format {
-        Format::Json => session.output.json(&names)?,
-        Format::Jsonl => names.iter().try_for_each(|name| session.output.jsonl(name))?,
-        Format::Table | Format::Id => names.iter().try_for_each(|name| session.output.line(name))?,
+        Format::Json => session.output.json(&steps)?,
+        Format::Jsonl => steps.iter().try_for_each(|step| session.output.jsonl(step))?,
+        Format::Table => steps.iter().try_for_each(|step| session.output.line(&step.line()))?,
+        Format::Id => steps.iter().try_for_each(|step| session.output.line(&step.task))?,
+    }
+    for name in &answer.remaining {
+        let name = text::instance(&name.task, &name.iteration);
+        session.output.note(&format!("{name} stays: it was let be when its revert had failed"));
     }
     Ok(Exit::Done)
+}
+
+/// What a revert would do about one task instance.
+#[derive(Serialize)]
+struct StepView {
+    task: String,
+    plugin: String,
+    action: String,
+    undo_record_count: u32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    obstacle: String,
+}
+
+impl From<&v1::RevertStep> for StepView {
+    fn from(step: &v1::RevertStep) -> Self {
+        let name = step.task.clone().unwrap_or_default();
+        Self {
+            task: text::instance(&name.task, &name.iteration),
+            plugin: step.plugin.clone(),
+            action: step.action.clone(),
+            undo_record_count: step.undo_record_count,
+            obstacle: step.obstacle.clone(),
+        }
+    }
+}
+
+impl StepView {
+    fn line(&self) -> String {
+        let records = match self.undo_record_count {
+            0 => String::new(),
+            1 => ", 1 undo record".to_owned(),
+            count => format!(", {count} undo records"),
+        };
+        let obstacle = match self.obstacle.as_str() {
+            "" => String::new(),
+            obstacle => format!("; cannot be undone: {obstacle}"),
+        };
+        format!("{}: {} of {}{records}{obstacle}", self.task, self.action, self.plugin)
+    }
 }
 
 /// What to do about a revert that failed.

@@ -25,6 +25,8 @@ pub const PAUSE_MS_MAX: u64 = 24 * 3_600 * 1_000;
 pub const FACTOR_PERCENT_MAX: u32 = 1_000;
 /// The longest that one call may take: a day. What takes longer is under way elsewhere.
 pub const CALL_TIMEOUT_MS_MAX: u64 = 24 * 3_600 * 1_000;
+/// The least memory that a component can do anything with: a page of WebAssembly.
+const MEMORY_BYTES_MIN: u64 = 64 * 1_024;
 /// Bytes of a JSON pointer.
 const POINTER_BYTES_MAX: usize = 1_024;
 
@@ -170,6 +172,9 @@ impl Check<'_> {
         bound("retry.factor_percent", retry.factor_percent.into(), 100, FACTOR_PERCENT_MAX.into());
         if let Some(timeout_ms) = task.timeout_ms {
             bound("timeout_ms", timeout_ms, 1, CALL_TIMEOUT_MS_MAX);
+        }
+        if let Some(bytes) = task.memory_bytes_max {
+            bound("memory_bytes_max", bytes, MEMORY_BYTES_MIN, u64::from(u32::MAX));
         }
     }
 

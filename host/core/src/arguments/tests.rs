@@ -64,6 +64,8 @@ pub(crate) fn task(name: &str, inputs: &[(&str, Input)], provides: &[(&str, &str
         timeout_ms: None,
         retry: RetryPolicy::default(),
         when: None,
+        memory_bytes_max: None,
+        in_doubt: Default::default(),
     }
 }
 

@@ -8,9 +8,11 @@ use chrono::{DateTime, Utc};
 use crate::call::{Direction, Prior};
 use crate::decide::{Decision, Rejected};
 use crate::entry::Fact;
+use crate::fault::{Fault, HOST_IN_DOUBT};
+use crate::flow::InDoubt;
 use crate::frontier::{FrameName, Frontier, Seat, View};
 use crate::id::HostId;
-use crate::instance::{InstanceName, TaskInstance, TaskState};
+use crate::instance::{Failed, InstanceName, TaskInstance, TaskState};
 use crate::job::{CancelMode, Cause, Job, JobState, Request};
 use crate::record::task::prior_of;
 
@@ -80,6 +82,9 @@ impl Decision<'_> {
             self.begin_scope(seat);
             return true;
         }
+        if !is_going_back && self.decide_doubt(seat) {
+            return true;
+        }
         let fact = if is_going_back { revert_intent(self.job, seat) } else { apply_intent(self.job, seat) };
         if matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. }) {
             if self.stopping.is_some() || !self.has_room() {
@@ -89,6 +94,29 @@ impl Decision<'_> {
         }
         self.record(fact);
         true
+    }
+
+    /// What the task says about doubt; false where it is applied again.
+    fn decide_doubt(&mut self, seat: &Seat) -> bool {
+        let Some(instance) = self.job.view().current(seat) else { return false };
+        if instance.state != TaskState::InDoubt {
+            return false;
+        }
+        let (task, attempt, is_held) = (instance.name.clone(), instance.attempt, instance.is_held);
+        match self.job.task(&task.task).map(|task| task.in_doubt).unwrap_or_default() {
+            InDoubt::Reapply => false,
+            InDoubt::Hold if is_held => false,
+            InDoubt::Hold => {
+                self.record(Fact::TaskHeld { task, attempt });
+                self.record(Fact::SuspendRequested);
+                true
+            }
+            InDoubt::Revert => {
+                let fault = Fault::new(HOST_IN_DOUBT, "its host was lost while it was applied");
+                self.record(Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken });
+                true
+            }
+        }
     }
 
     /// A job that is claimed has room for one call, or it could never go on.

@@ -9,6 +9,7 @@ mod model;
 mod place;
 pub(crate) mod shape;
 
+mod doubt;
 mod graph;
 mod interpreter;
 mod large;

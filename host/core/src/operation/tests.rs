@@ -75,6 +75,8 @@ fn spec() -> OperationSpec {
         timeout_ms: None,
         retry: RetryPolicy::default(),
         when: None,
+        memory_bytes_max: None,
+        in_doubt: Default::default(),
     };
     OperationSpec {
         name: "backup".to_owned(),

@@ -30,6 +30,7 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         // Applying belongs to the way forward. A scope goes back while its job goes forward.
         Fact::TaskApplying { .. }
         | Fact::TaskSkipped { .. }
+        | Fact::TaskHeld { .. }
         | Fact::ScopeApplying { .. }
         | Fact::ScopeReverting { .. }
         | Fact::ScopeBackoff { .. }

@@ -92,7 +92,7 @@ pub fn may_become(from: TaskState, to: TaskState) -> bool {
         Pending => &[Applying, Skipped, ApplyFailed],
         Applying => &[Applied, Backoff, ApplyFailed, InDoubt],
         Backoff => &[Applying, ApplyFailed, Reverting],
-        InDoubt => &[Applying, Reverting],
+        InDoubt => &[Applying, ApplyFailed, Reverting],
         ApplyFailed => &[Reverting, Reverted, Applying],
         Applied => &[Reverting],
         Reverting => &[Reverted, RevertFailed, Reverting],
@@ -111,6 +111,7 @@ fn take(instance: &mut TaskInstance, fact: &Fact, at: DateTime<Utc>, run: u32) {
     }
     match fact {
         Fact::UndoRecorded { undo, .. } => instance.undo.push(undo.clone()),
+        Fact::TaskHeld { .. } => instance.is_held = true,
         Fact::TaskSkipped { by, .. } => instance.skipped_by = Some(by.clone()),
         Fact::Progressed { fraction, message, .. } => instance.progress = Some((*fraction, message.clone())),
         _ => {
@@ -128,6 +129,7 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
             instance.apply_ended = None;
             instance.ended = None;
             instance.failed = None;
+            instance.is_held = false;
             if before == TaskState::ApplyFailed {
                 instance.retries = 0;
             }
@@ -149,7 +151,10 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
         Fact::TaskApplyFailed { fault, how, .. } => {
             instance.fault = Some(fault.clone());
             instance.failed = Some(*how);
-            instance.apply_ended = Some(at);
+            // Of a call that was lost nobody knows when it ended, or how.
+            if before != TaskState::InDoubt {
+                instance.apply_ended = Some(at);
+            }
             instance.ended = Some(at);
             instance.prior = worse(instance.prior, Prior::Failed);
         }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use windlass_core::arguments::{Schemas, validate_flow};
+use windlass_core::call::Grants;
 use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::Digest;
 use windlass_core::job::Job;
-use windlass_core::problem::Problems;
+use windlass_core::problem::{Problem, Problems};
 
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, Conflict, RecordKey};
@@ -87,6 +88,13 @@ impl Engine {
                     schemas.insert(pin.digest, self.schemas(&plugin)?);
                 }
                 pins.insert(task.plugin.clone(), pin);
+            }
+            if task.memory_bytes_max.is_some() {
+                let asked = Grants { memory_bytes_max: task.memory_bytes_max, ..Grants::default() };
+                let refused = self.check_host_grants(&asked).0.into_iter();
+                problems.0.extend(
+                    refused.map(|problem| Problem { path: format!("{path}.memory_bytes_max"), ..problem }),
+                );
             }
             if let Err(reason) = &pins[&task.plugin] {
                 problems.add(format!("{path}.plugin"), reason.clone());

@@ -7,11 +7,12 @@ use windlass_core::decide::advance::unwinding_order;
 use windlass_core::decide::control::Resolution;
 use windlass_core::decide::{Decision, Rejected};
 use windlass_core::entry::Actor;
-use windlass_core::flow::Flow;
+use windlass_core::flow::{Flow, PluginPin, Task};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobSpec};
 use windlass_core::permit::{Kind, Verb};
+use windlass_core::plugin::Plugin;
 
 use crate::engine::flow::unpinned;
 use crate::engine::submit::{Submission, Submitted};
@@ -24,6 +25,28 @@ pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// Bytes of a reason: a paragraph for whoever reads the logbook.
 pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// What a revert would do about one task instance.
+#[derive(Debug, Clone)]
+pub struct RevertStep {
+    pub name: InstanceName,
+    pub plugin: PluginPin,
+    pub action: String,
+    pub undo_record_count: usize,
+    /// Why it cannot be undone.
+    pub obstacle: Option<String>,
+}
+
+fn obstacle(plugin: Option<&Plugin>, task: &Task) -> Option<String> {
+    let PluginPin { name, version, .. } = &task.plugin;
+    match plugin.map(|plugin| plugin.manifest.action(&task.action)) {
+        None => Some(format!("plugin {name} {version} is not there any more")),
+        Some(Some(action)) if !action.reversible => {
+            Some(format!("plugin {name} {version} says that {} has no way back", task.action))
+        }
+        Some(_) => None,
+    }
+}
 
 /// One thing asked of a job.
 #[derive(Debug, Clone)]
@@ -117,12 +140,23 @@ impl Engine {
         &self,
         id: JobId,
         principal: &str,
-    ) -> Result<(Job, Vec<InstanceName>), EngineError> {
+    ) -> Result<(Job, Vec<RevertStep>), EngineError> {
         let job = self.job(id, principal).await?;
         let mut tried = job.clone();
         Decision::new(&mut tried, self.now(), Actor::Principal(principal.to_owned())).revert(String::new())?;
-        let names = unwinding_order(&job).iter().map(|instance| instance.name.clone()).collect();
-        Ok((job, names))
+        let mut steps = Vec::new();
+        for instance in unwinding_order(&job) {
+            let Some(task) = job.task(&instance.name.task) else { continue };
+            let plugin = self.plugin(task.plugin.digest).await?;
+            steps.push(RevertStep {
+                name: instance.name.clone(),
+                plugin: task.plugin.clone(),
+                action: task.action.clone(),
+                undo_record_count: instance.undo.len(),
+                obstacle: obstacle(plugin.as_ref(), task),
+            });
+        }
+        Ok((job, steps))
     }
 
     /// The same work once more, as a job of its own.

@@ -211,8 +211,11 @@ impl JobService for JobPlane {
         request: Request<v1::RevertJobRequest>,
     ) -> Result<Response<v1::RevertJobResponse>, Status> {
         let (principal, request) = asked(request)?;
-        let (found, names) = self.engine.preview_revert(id("job", &request.job)?, &principal).await?;
-        let to_revert = names.iter().map(instance::name_to_wire).collect();
+        let (found, steps) = self.engine.preview_revert(id("job", &request.job)?, &principal).await?;
+        let to_revert = steps.iter().map(|step| instance::name_to_wire(&step.name)).collect();
+        let remaining = found.task_instances().filter(|instance| request.dry_run && instance.is_let_be());
+        let remaining = remaining.map(|instance| instance::name_to_wire(&instance.name)).collect();
+        let steps = steps.iter().filter(|_| request.dry_run).map(instance::step_to_wire).collect();
         let job = match request.dry_run {
             true => job::to_wire(&found),
             false => {
@@ -220,7 +223,7 @@ impl JobService for JobPlane {
                 self.demand(&principal, target, &[Demand::Revert], &request.reason).await?.into_inner()
             }
         };
-        Ok(Response::new(v1::RevertJobResponse { job: Some(job), to_revert }))
+        Ok(Response::new(v1::RevertJobResponse { job: Some(job), to_revert, steps, remaining }))
     }
 
     async fn rerun(&self, request: Request<v1::RerunJobRequest>) -> Result<Response<v1::Job>, Status> {

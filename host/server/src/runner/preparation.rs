@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use windlass_core::call::{Call, Direction, Outcome};
+use windlass_core::call::{Call, Direction, Grants, Outcome};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::fault::Fault;
+use windlass_core::flow::Task;
 use windlass_core::job::Job;
 use windlass_core::payload::Payload;
 
@@ -56,10 +57,19 @@ impl Runner {
             input: Payload::json(&serde_json::Value::Null),
             evidence: (direction == Direction::Revert).then(|| instance.evidence()),
             failures: job.failures(),
-            grants: job.spec.grants.clone(),
+            grants: grants(job, task),
         };
         Ok((call, input))
     }
+}
+
+/// What the job is granted, with no more memory than the task takes.
+fn grants(job: &Job, task: &Task) -> Grants {
+    let mut grants = job.spec.grants.clone();
+    if let Some(most) = task.memory_bytes_max {
+        grants.memory_bytes_max = Some(grants.memory_bytes_max.map_or(most, |granted| granted.min(most)));
+    }
+    grants
 }
 
 fn reject(class: &str, message: String) -> Outcome {

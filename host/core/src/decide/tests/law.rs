@@ -101,6 +101,10 @@ impl Witness {
             Fact::TaskApplyFailed { attempt: 0, .. } => {
                 assert!(ledger.applies == 0, "only before any call does a task fail without one");
             }
+            // It was in doubt, and its policy is to undo it then.
+            Fact::TaskApplyFailed { attempt, fault, .. } if fault.class == crate::fault::HOST_IN_DOUBT => {
+                assert_eq!((ledger.open, ledger.applies), (None, *attempt), "its call was lost");
+            }
             Fact::TaskApplyFailed { attempt, how, .. } => {
                 assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
                 let is_lone = *how == Failed::Reject && ledger.applies == 1 && ledger.undo == 0;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::flow::{Flow, Input, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
+use crate::flow::{Flow, InDoubt, Input, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
 use crate::scope::{Backoff, Map, Repeat, Scope, ScopeRetry, SkipDepth, Strategy, When};
 
@@ -24,6 +24,8 @@ pub fn task(name: &str) -> Task {
         timeout_ms: None,
         retry: RetryPolicy::default(),
         when: None,
+        memory_bytes_max: None,
+        in_doubt: Default::default(),
     }
 }
 
@@ -58,6 +60,7 @@ pub trait Shape {
     fn retried(self, retry: RetryPolicy) -> Self;
     fn when(self, condition: &str, skips: SkipDepth) -> Self;
     fn scope(self, scope: Scope) -> Self;
+    fn in_doubt(self, in_doubt: InDoubt) -> Self;
 }
 
 /// A scope that is tried so many times.
@@ -135,6 +138,11 @@ impl Shape for Node {
             Node::Task(task) => task.when = when,
             Node::Flow(nested) => nested.when = when,
         }
+        self
+    }
+
+    fn in_doubt(mut self, in_doubt: InDoubt) -> Self {
+        task_of(&mut self).in_doubt = in_doubt;
         self
     }
 

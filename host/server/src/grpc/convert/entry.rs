@@ -55,6 +55,9 @@ fn reason(fact: &Fact) -> String {
         | Fact::TaskRevertFailed { fault, .. }
         | Fact::ScopeReverting { fault, .. }
         | Fact::ScopeApplyFailed { fault, .. } => words(fault),
+        Fact::TaskHeld { .. } => {
+            "its host was lost while it was applied: look what it did, then resume to apply it again, or cancel".to_owned()
+        }
         Fact::TaskSkipped { by, .. } | Fact::ScopeSkipped { by, .. } => {
             format!("the condition of {by} does not hold")
         }
@@ -107,7 +110,7 @@ fn state_after(fact: &Fact) -> Option<&'static str> {
         Fact::TaskApplied { .. } => task(TaskState::Applied),
         Fact::TaskBackoff { .. } => task(TaskState::Backoff),
         Fact::TaskApplyFailed { .. } => task(TaskState::ApplyFailed),
-        Fact::TaskInDoubt { .. } => task(TaskState::InDoubt),
+        Fact::TaskInDoubt { .. } | Fact::TaskHeld { .. } => task(TaskState::InDoubt),
         Fact::TaskReverting { .. } | Fact::TaskRevertInterrupted { .. } | Fact::TaskRevertBackoff { .. } => {
             task(TaskState::Reverting)
         }

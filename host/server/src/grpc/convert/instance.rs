@@ -12,6 +12,7 @@ use windlass_core::payload::{JSON, Payload};
 use windlass_proto::v1;
 
 use super::time::timestamp;
+use crate::engine::RevertStep;
 
 /// Bytes of all outputs that one answer shows. Above it there are none: `GetOutput` has them.
 const OUTPUTS_BYTES_MAX: usize = 1 << 20;
@@ -116,6 +117,18 @@ fn to_wire(job: &Job, task: &Task, instance: &TaskInstance, shows_outputs: bool)
             .as_ref()
             .map(|(fraction, message)| v1::Progress { fraction: *fraction, message: message.clone() }),
         skipped_by: instance.skipped_by.clone().unwrap_or_default(),
+    }
+}
+
+/// What a revert would do.
+pub fn step_to_wire(step: &RevertStep) -> v1::RevertStep {
+    v1::RevertStep {
+        task: Some(name_to_wire(&step.name)),
+        plugin: format!("{}@{}", step.plugin.name, step.plugin.version),
+        plugin_digest: step.plugin.digest.to_string(),
+        action: step.action.clone(),
+        undo_record_count: u32::try_from(step.undo_record_count).unwrap_or(u32::MAX),
+        obstacle: step.obstacle.clone().unwrap_or_default(),
     }
 }
 

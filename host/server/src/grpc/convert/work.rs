@@ -1,12 +1,12 @@
 //! Work: one action, or a flow of tasks.
 
-use windlass_core::flow::{Flow, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
+use windlass_core::flow::{Flow, InDoubt, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
 use super::time::{duration, millis};
-use super::{input, json, retry, scope, stored_flow};
+use super::{input, json, known, retry, scope, stored_flow};
 use crate::engine::revision::FlowReference;
 
 /// The flow that does the work, and the name that stands for it, if one does. One action is a flow of one task, whose
@@ -46,6 +46,8 @@ fn lone(problems: &mut Problems, path: &str, action: v1::Action) -> Flow<String>
         timeout_ms: None,
         retry: RetryPolicy::default(),
         when: None,
+        memory_bytes_max: None,
+        in_doubt: InDoubt::default(),
     };
     Flow::linear([task])
 }
@@ -96,6 +98,8 @@ fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -
         ("timeout", task.timeout.is_some()),
         ("retry", task.retry.is_some()),
         ("priority", task.priority != 0),
+        ("memory_bytes_max", task.memory_bytes_max.is_some()),
+        ("in_doubt", task.in_doubt != 0),
         ("flow.defaults_json", !flow.defaults_json.is_empty()),
         ("flow.parallel_max", flow.parallel_max != 0),
     ];
@@ -128,9 +132,19 @@ fn task(problems: &mut Problems, path: &str, task: v1::Task) -> Task<String> {
         timeout_ms: millis(problems, &format!("{path}.timeout"), task.timeout.as_ref()),
         retry: retry::policy(problems, &format!("{path}.retry"), task.retry.as_ref()),
         when: scope::when(problems, path, task.when),
+        memory_bytes_max: task.memory_bytes_max,
+        in_doubt: in_doubt(problems, path, task.in_doubt),
         name: task.name,
         plugin: task.plugin,
         action: task.action,
+    }
+}
+
+fn in_doubt(problems: &mut Problems, path: &str, in_doubt: i32) -> InDoubt {
+    match known(problems, &format!("{path}.in_doubt"), in_doubt) {
+        Some(v1::InDoubt::Unspecified | v1::InDoubt::Reapply) | None => InDoubt::Reapply,
+        Some(v1::InDoubt::Revert) => InDoubt::Revert,
+        Some(v1::InDoubt::Hold) => InDoubt::Hold,
     }
 }
 
@@ -214,6 +228,13 @@ fn task_to_wire(task: &Task) -> v1::Task {
         needs: task.needs.clone(),
         priority: task.priority,
         when: task.when.as_ref().map(scope::when_to_wire),
+        memory_bytes_max: task.memory_bytes_max,
+        in_doubt: match task.in_doubt {
+            InDoubt::Reapply => v1::InDoubt::Reapply,
+            InDoubt::Revert => v1::InDoubt::Revert,
+            InDoubt::Hold => v1::InDoubt::Hold,
+        }
+        .into(),
     }
 }
 
