@@ -4,7 +4,7 @@ use super::bench::broken;
 use super::scope::{bench, run, short};
 use super::shape::{Shape, flow_of, nested, t};
 use crate::call::Direction::{Apply, Revert};
-use crate::flow::Pattern::{Linear, Unordered};
+use crate::flow::Pattern::{Graph, Linear, Unordered};
 use crate::job::JobState;
 use crate::scope::SkipDepth;
 
@@ -36,4 +36,11 @@ fn x01_what_was_left_out_with_another_lets_nobody_begin_before_its_turn() {
 fn bench_of_stuck() -> super::bench::Bench {
     let flow = flow_of(Linear, [t("a"), t("b").when("false", SkipDepth::Task), t("c"), t("f")]);
     bench(flow).script("f", Apply, &[broken()]).script("c", Revert, &[broken()])
+}
+
+#[test]
+fn only_what_comes_right_after_it_is_a_neighbour_of_what_is_left_out() {
+    let inner = nested("inner", Graph, [t("p").when("false", SkipDepth::Neighbours), t("q").needs(&["p"])]);
+    let (trace, state, _) = run(bench(flow_of(Linear, [inner, t("r"), t("s").needs(&["p"])])));
+    assert_eq!((trace.as_str(), state), ("~p ~q r s", JobState::Succeeded));
 }
