@@ -204,16 +204,25 @@ impl Plan {
         let (section, point) = self.seat(node);
         let section = self.section(section);
         let edges = edges(section);
-        let (mut seen, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut open = edges[point as usize].clone();
         while let Some(point) = open.pop() {
             if section.is_node(point) {
-                nodes.insert(section.nodes[point as usize]);
+                found.insert(point);
             } else if seen.insert(point) {
                 open.extend(&edges[point as usize]);
             }
         }
-        nodes
+        // A flow's end comes after all of its members, and an edge may be asked for that says no more than others.
+        let mut further = BTreeSet::new();
+        open.extend(found.iter().flat_map(|point| &edges[*point as usize]));
+        while let Some(point) = open.pop() {
+            if further.insert(point) {
+                open.extend(&edges[point as usize]);
+            }
+        }
+        found.difference(&further).map(|point| section.nodes[*point as usize]).collect()
     }
 
     /// What is left out with a node whose condition does not hold, itself first; each in the section that it is a node

@@ -2,6 +2,7 @@
 
 mod bench;
 mod claim;
+mod condition;
 mod control;
 mod crash;
 mod failure;

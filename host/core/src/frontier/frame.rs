@@ -55,28 +55,28 @@ impl Frame {
         let points = 0..section.point_count() as u32;
         let unmet: Vec<_> =
             points.clone().map(|point| section.waits_for(direction, point).len() as u32).collect();
-        let is_passed = |point: &u32| match stands.get(*point as usize) {
-            Some(stand) => *stand == Stand::Done,
-            None => unmet[*point as usize] == 0,
-        };
-        let passed = points.filter(is_passed).collect();
         let left = stands.iter().filter(|stand| **stand != Stand::Done).count();
         let mut frame = Self { direction, stands, unmet, left, is_failing: false };
-        frame.pass(section, passed);
+        let first = points.filter(|point| frame.unmet[*point as usize] == 0).collect();
+        frame.pass(section, first);
         frame
     }
 
-    /// What waits for these points waits for one less; and so on, through the beginnings and ends of flows. The nodes
-    /// that wait for nothing more.
+    /// These points are done, or are the beginning or end of a flow: where they wait for nothing more, what waits for
+    /// them waits for one less; and so on. What is done before its turn, as it was left out or never begun, is passed in
+    /// its turn. The nodes that wait for nothing more.
     pub fn pass(&mut self, section: &Section, mut passed: Vec<u32>) -> Vec<u32> {
         let mut free = Vec::new();
         while let Some(point) = passed.pop() {
+            let is_done = self.stands.get(point as usize).is_none_or(|stand| *stand == Stand::Done);
+            if self.unmet[point as usize] > 0 || !is_done {
+                continue;
+            }
             for next in section.lets_go(self.direction, point) {
                 self.unmet[*next as usize] -= 1;
-                match self.unmet[*next as usize] {
-                    0 if (*next as usize) < self.stands.len() => free.push(*next),
-                    0 => passed.push(*next),
-                    _ => {}
+                if self.unmet[*next as usize] == 0 {
+                    passed.push(*next);
+                    free.extend(self.stands.get(*next as usize).map(|_| *next));
                 }
             }
         }

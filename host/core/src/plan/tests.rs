@@ -20,6 +20,15 @@ fn what_is_before_and_after_is_seen_through_the_ends_of_flows() {
 }
 
 #[test]
+fn what_lies_further_on_is_no_neighbour_whoever_asks_for_it() {
+    let inner = nested("inner", Graph, [t("p"), t("q").needs(&["p"])]);
+    let plan = Plan::of(&flow_of(Linear, [inner, t("r"), t("s").needs(&["p"])]));
+    assert_eq!(plan.successors("p"), ["q"]);
+    assert_eq!(plan.successors("q"), ["r"]);
+    assert_eq!((plan.predecessors("s"), plan.predecessors("r")), (vec!["r"], vec!["q"]));
+}
+
+#[test]
 fn wide_flows_in_a_row_take_an_edge_a_task_and_not_one_a_pair() {
     let wide = |name: &str| nested(name, Unordered, (0..1_000).map(|n| t(&format!("{name}{n}"))));
     let plan = Plan::of(&flow_of(Linear, [wide("a"), wide("b"), wide("c")]));

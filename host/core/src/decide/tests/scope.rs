@@ -15,19 +15,19 @@ use crate::scope::{Scope, SkipDepth, Strategy};
 use Direction::{Apply, Revert};
 use Pattern::{Graph, Linear, Unordered};
 
-fn bench(flow: Flow) -> Bench {
+pub fn bench(flow: Flow) -> Bench {
     Bench::of_flow(flow, spec(), Timing::default())
 }
 
 /// The trace of a run one call at a time, and how it ended.
-fn run(mut bench: Bench) -> (String, JobState, Bench) {
+pub fn run(mut bench: Bench) -> (String, JobState, Bench) {
     bench.room = 0;
     let state = bench.run();
     (short(&bench), state, bench)
 }
 
 /// `a` for applying, `a!` for failed, `-a` for reverting, `~a` for left out.
-fn short(bench: &Bench) -> String {
+pub fn short(bench: &Bench) -> String {
     let trace = bench.trace();
     let words = trace.split(' ').filter_map(|seen| {
         let (task, state) = seen.rsplit_once(':')?;
@@ -43,7 +43,7 @@ fn short(bench: &Bench) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn gives(value: serde_json::Value) -> Outcome {
+pub fn gives(value: serde_json::Value) -> Outcome {
     Outcome::Applied { output: Payload::json(&value), undo: None }
 }
 
