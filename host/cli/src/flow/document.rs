@@ -84,7 +84,8 @@ impl PatternDocument {
     {"required": ["plugin", "action"], "properties": {"flow": false}},
     {"required": ["flow"], "properties": {
         "plugin": false, "action": false, "inputs": false, "revert_inputs": false, "provides": false,
-        "timeout": false, "retry": false, "priority": false, "digest": false,
+        "timeout": false, "retry": false, "priority": false, "memory_bytes_max": false, "in_doubt": false,
+        "digest": false,
     }},
 ]))]
 pub struct TaskDocument {
@@ -132,10 +133,37 @@ pub struct TaskDocument {
     /// Calls in all, and the pauses between them, for failures that the plugin calls temporary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry: Option<RetryDocument>,
+    /// Bytes over all memories of one call, up to the host's bound; what the job is granted where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 65_536))]
+    memory_bytes_max: Option<u64>,
+    /// What becomes of it where its host dies while it is applied.
+    #[serde(default, skip_serializing_if = "InDoubtDocument::is_reapply")]
+    in_doubt: InDoubtDocument,
     /// Only in answers: what the plugin was resolved to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("readOnly" = true))]
     digest: String,
+}
+
+/// What becomes of a task whose host died while it was applied: nobody knows what it did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "InDoubt")]
+pub enum InDoubtDocument {
+    /// It is applied again, under the same key.
+    #[default]
+    Reapply,
+    /// It has failed, and is undone.
+    Revert,
+    /// The job is suspended for a person to look; resumed, it is applied again.
+    Hold,
+}
+
+impl InDoubtDocument {
+    fn is_reapply(&self) -> bool {
+        *self == Self::Reapply
+    }
 }
 
 /// Where a value comes from.
@@ -253,6 +281,8 @@ impl Rules for TaskDocument {
             ("timeout", self.timeout.is_some()),
             ("retry", self.retry.is_some()),
             ("priority", self.priority != 0),
+            ("memory_bytes_max", self.memory_bytes_max.is_some()),
+            ("in_doubt", self.in_doubt != InDoubtDocument::Reapply),
         ];
         if let Some((field, _)) = of_tasks.into_iter().find(|(_, is_given)| *is_given) {
             let advice =

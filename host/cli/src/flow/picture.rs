@@ -47,6 +47,11 @@ fn beside(task: &v1::Task) -> String {
     if task.priority != 0 {
         words.push(format!("priority {}", task.priority));
     }
+    match task.in_doubt() {
+        v1::InDoubt::Unspecified | v1::InDoubt::Reapply => {}
+        v1::InDoubt::Revert => words.push("reverted when in doubt".to_owned()),
+        v1::InDoubt::Hold => words.push("held when in doubt".to_owned()),
+    }
     words.join("; ")
 }
 

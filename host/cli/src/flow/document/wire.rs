@@ -6,7 +6,8 @@ use serde_json::Value;
 use windlass_proto::v1;
 
 use super::{
-    FlowDocument, InputDocument, OutputDocument, PatternDocument, Pause, RetryDocument, TaskDocument,
+    FlowDocument, InDoubtDocument, InputDocument, OutputDocument, PatternDocument, Pause, RetryDocument,
+    TaskDocument,
 };
 use crate::flow::checked::Checked;
 use crate::flow::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
@@ -62,6 +63,13 @@ impl TaskDocument {
             when: self.when.map(WhenDocument::wire),
             needs: self.needs,
             priority: self.priority,
+            memory_bytes_max: self.memory_bytes_max,
+            in_doubt: match self.in_doubt {
+                InDoubtDocument::Reapply => v1::InDoubt::Unspecified,
+                InDoubtDocument::Revert => v1::InDoubt::Revert,
+                InDoubtDocument::Hold => v1::InDoubt::Hold,
+            }
+            .into(),
             inputs: inputs(self.inputs),
             revert_inputs: inputs(self.revert_inputs),
             provides: self.provides,
@@ -147,6 +155,12 @@ impl From<&v1::Task> for TaskDocument {
             when: task.when.as_ref().map(WhenDocument::from),
             needs: task.needs.clone(),
             priority: task.priority,
+            memory_bytes_max: task.memory_bytes_max,
+            in_doubt: match task.in_doubt() {
+                v1::InDoubt::Unspecified | v1::InDoubt::Reapply => InDoubtDocument::Reapply,
+                v1::InDoubt::Revert => InDoubtDocument::Revert,
+                v1::InDoubt::Hold => InDoubtDocument::Hold,
+            },
             inputs: inputs(&task.inputs),
             revert_inputs: inputs(&task.revert_inputs),
             provides: task.provides.clone(),
