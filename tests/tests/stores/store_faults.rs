@@ -1,0 +1,202 @@
+//! What the redb store does when the disk fails, is full, or loses its power.
+
+mod opening;
+
+use std::collections::BTreeMap;
+
+use windlass_core::decide::create::Timing;
+use windlass_core::id::JobId;
+use windlass_core::job::Job;
+use windlass_host::store::{
+    Change, CommitError, Cursor, JobFilter, RedbStore, Store, StoreFailure, UniqueKey, Unit,
+};
+use windlass_tests::conformance::fixture::{at, born, cancel, claim, decide, host_id, job_id, submit, unit};
+use windlass_tests::disk::{Disk, Fault};
+
+/// Units of one history before the power is cut.
+const UNITS: u64 = 4;
+
+fn open(disk: &Disk) -> RedbStore {
+    let (disk, reserve) = (disk.clone(), disk.reserve());
+    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
+}
+
+/// One of every kind of row.
+fn all_rows(n: u64) -> Unit {
+    let (mut job, birth) = born(n, Timing::default());
+    let key = UniqueKey::Event { source: "s".to_owned(), id: n.to_string() };
+    let take = Change::Take { key, at: at(0), job: job.id() };
+    let claimed = decide(&mut job, at(50), |decision| decision.claim(host_id(1)).expect("it is ready"));
+    unit(vec![take, birth, claimed])
+}
+
+/// Every job that is there is there with all its rows, and no other row is.
+async fn check_whole(store: &RedbStore) -> Vec<JobId> {
+    let page = store.jobs(&JobFilter::default(), None, 1_000).await.expect("readable");
+    let mut jobs = BTreeMap::new();
+    for (spec, status) in page.jobs {
+        let job = store.job(spec.id).await.expect("readable").expect("it is listed");
+        let entries = store.entries(spec.id, 0, 1_000).await.expect("readable");
+        let replayed = Job::replay(job.spec.clone(), job.flow.clone(), &entries).expect("it can be replayed");
+        assert_eq!(replayed, job);
+        jobs.insert(spec.id, status);
+    }
+    let (tail, _) = store.tail(Some(Cursor::default()), 10_000).await.expect("readable");
+    assert_eq!(tail.len() as u64, jobs.values().map(|status| status.sequence).sum::<u64>());
+    let claims: Vec<_> = store.claims().await.expect("readable").into_iter().map(|(_, job)| job).collect();
+    let expected = jobs.iter().filter(|(_, status)| status.claim.is_some());
+    assert_eq!(claims, expected.map(|(job, _)| *job).collect::<Vec<_>>());
+    for n in 0..UNITS + 2 {
+        let key = UniqueKey::Event { source: "s".to_owned(), id: n.to_string() };
+        let is_taken = store.holder(&key).await.expect("readable").is_some();
+        assert_eq!(is_taken, jobs.contains_key(&job_id(n)), "the key of job {n}");
+    }
+    jobs.into_keys().collect()
+}
+
+/// Operations that a commit needs, and so the places where it can fail.
+async fn operations_of_one_commit() -> u64 {
+    let disk = Disk::default();
+    let store = open(&disk);
+    store.commit(all_rows(0)).await.expect("stored");
+    let before = disk.operations();
+    store.commit(all_rows(1)).await.expect("stored");
+    disk.operations() - before
+}
+
+/// Fails the n-th operation of a commit; gives the number of syncs that failed.
+async fn fail_once(n: u64, goes_on: bool) -> u64 {
+    let disk = Disk::default();
+    let store = open(&disk);
+    store.commit(all_rows(0)).await.expect("stored");
+    disk.fail(n, Fault::Once);
+    let result = store.commit(all_rows(1)).await;
+    let is_acknowledged = match &result {
+        Ok(()) => true,
+        Err(CommitError::Storage(StoreFailure::Down(_))) => false,
+        Err(other) => panic!("operation {n}: {other:?}"),
+    };
+    // The store was reopened: reads and writes go on, and nothing in between was made up.
+    let found = check_whole(&store).await;
+    assert_eq!(found.contains(&job_id(1)), is_acknowledged, "operation {n}: {result:?}");
+    if goes_on {
+        store.commit(all_rows(2)).await.expect("the disk works again");
+    }
+    // What is acknowledged survives the power, too: a failed sync is not believed afterwards.
+    let failed_syncs = disk.failed_syncs();
+    disk.fail(0, Fault::PowerCut);
+    drop(store);
+    disk.restart(0);
+    let found = check_whole(&open(&disk)).await;
+    assert_eq!(found.contains(&job_id(1)), is_acknowledged, "operation {n} after the power cut");
+    assert!(found.contains(&job_id(0)), "operation {n}: {found:?}");
+    assert_eq!(found.contains(&job_id(2)), goes_on, "operation {n}: {found:?}");
+    failed_syncs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_disk_refuses_what_it_did_not_keep_and_heals_without_a_restart() {
+    let mut failed_syncs = 0;
+    for n in 0..operations_of_one_commit().await {
+        // The power is cut after another commit, which writes much anew, or before any.
+        for goes_on in [true, false] {
+            failed_syncs += fail_once(n, goes_on).await;
+        }
+    }
+    assert!(failed_syncs > 0, "no sync was among what failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_power_cut_at_any_operation_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
+    let total = operations_of_one_commit().await * UNITS;
+    for n in 0..total {
+        for seed in 0..3 {
+            let disk = Disk::default();
+            let store = open(&disk);
+            disk.fail(n, Fault::PowerCut);
+            let mut acknowledged = Vec::new();
+            for job in 0..UNITS {
+                if store.commit(all_rows(job)).await.is_ok() {
+                    acknowledged.push(job_id(job));
+                }
+            }
+            drop(store);
+            disk.restart(seed);
+            let store = open(&disk);
+            let found = check_whole(&store).await;
+            let kept = acknowledged.iter().all(|job| found.contains(job));
+            assert!(kept, "operation {n}, seed {seed}: {acknowledged:?} and {found:?}");
+            assert!(found.len() <= acknowledged.len() + 1, "operation {n}, seed {seed}: {found:?}");
+            store.commit(all_rows(UNITS)).await.expect("it goes on");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_that_share_a_lost_transaction_are_lost_together() {
+    for n in 0..6 {
+        let disk = Disk::default();
+        let store = std::sync::Arc::new(open(&disk));
+        disk.fail(n * 5, Fault::PowerCut);
+        let mut tasks = Vec::new();
+        for job in 0..UNITS {
+            let store = std::sync::Arc::clone(&store);
+            tasks.push(tokio::spawn(async move { store.commit(all_rows(job)).await.is_ok() }));
+        }
+        let mut acknowledged = Vec::new();
+        for (job, task) in (0..UNITS).zip(tasks) {
+            if task.await.expect("no panic") {
+                acknowledged.push(job_id(job));
+            }
+        }
+        drop(store);
+        disk.restart(n);
+        let found = check_whole(&open(&disk)).await;
+        assert!(acknowledged.iter().all(|job| found.contains(job)), "{acknowledged:?} and {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_lets_cancel_and_purge_through_and_heals() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let mut first = submit(&store, 0).await;
+    let mut running = submit(&store, 1).await;
+    claim(&store, &mut running, host_id(1), at(50)).await;
+    disk.set_full(true);
+    let mut stored = 2;
+    let refused = loop {
+        let (_, birth) = born(stored, Timing::default());
+        match store.commit(unit(vec![birth])).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 100_000, "the disk never got full");
+    };
+    assert!(matches!(refused, CommitError::Storage(StoreFailure::Full)), "{refused:?}");
+    // Reads work, and all that was acknowledged is there.
+    let listed = store.jobs(&JobFilter::default(), None, 100_000).await.expect("readable").jobs.len() as u64;
+    assert_eq!(listed.min(5_000), stored.min(5_000));
+    assert_eq!(store.job(first.id()).await.expect("readable"), Some(first.clone()));
+    // What ends or removes things is let through.
+    let ended = decide(&mut first, at(900), |decision| {
+        let mode = windlass_core::job::CancelMode::Leave;
+        decision.cancel(mode, "no room".to_owned()).expect("it waits");
+    });
+    store.commit(Unit { changes: vec![ended], urgent: true }).await.expect("a cancel on a full disk");
+    let purge = Change::Purge { job: first.id(), sequence: first.status.sequence };
+    store.commit(Unit { changes: vec![purge], urgent: true }).await.expect("a purge on a full disk");
+    assert_eq!(store.job(first.id()).await.expect("readable"), None);
+    let (_, more) = born(800_000, Timing::default());
+    let refused = store.commit(unit(vec![more.clone()])).await;
+    assert!(matches!(refused, Err(CommitError::Storage(StoreFailure::Full))), "still full: {refused:?}");
+    disk.set_full(false);
+    // It looks for room once a second.
+    while let Err(error) = store.commit(unit(vec![more.clone()])).await {
+        assert!(matches!(error, CommitError::Storage(StoreFailure::Full)), "{error:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let mut last = submit(&store, 900_000).await;
+    cancel(&store, &mut last, at(950)).await;
+    assert_eq!(store.job(last.id()).await.expect("readable"), Some(last));
+}
