@@ -67,6 +67,8 @@ pub fn flow(plugin_name: &str, tasks: usize) -> Arc<Flow> {
         timeout_ms: None,
         retry: RetryPolicy { attempts_max: 3, pause_ms: 100, pause_ms_max: 1_000, ..RetryPolicy::default() },
         when: None,
+        memory_bytes_max: None,
+        in_doubt: Default::default(),
     };
     Arc::new(Flow::linear((1..=tasks).map(task)))
 }

@@ -153,7 +153,7 @@ impl Engine {
                 plugin: task.plugin.clone(),
                 action: task.action.clone(),
                 undo_record_count: instance.undo.len(),
-                obstacle: obstacle(plugin.as_ref(), task),
+                obstacle: obstacle(plugin.as_deref(), task),
             });
         }
         Ok((job, steps))

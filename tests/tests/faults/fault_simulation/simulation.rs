@@ -152,6 +152,8 @@ impl Simulation {
             timeout_ms: None,
             retry: retry.clone(),
             when: None,
+            memory_bytes_max: None,
+            in_doubt: Default::default(),
         };
         let pattern = if self.random.chance(40) { Pattern::Unordered } else { Pattern::Linear };
         let later = TimeDelta::minutes(self.random.below(90) as i64);

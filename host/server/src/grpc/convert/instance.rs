@@ -12,7 +12,7 @@ use windlass_core::payload::{JSON, Payload};
 use windlass_proto::v1;
 
 use super::time::timestamp;
-use crate::engine::RevertStep;
+use crate::engine::job::RevertStep;
 
 /// Bytes of all outputs that one answer shows. Above it there are none: `GetOutput` has them.
 const OUTPUTS_BYTES_MAX: usize = 1 << 20;

@@ -44,6 +44,8 @@ fn flow() -> Arc<Flow> {
         timeout_ms: None,
         retry: RetryPolicy::default(),
         when: None,
+        memory_bytes_max: None,
+        in_doubt: Default::default(),
     };
     Arc::new(Flow::linear([task]))
 }
