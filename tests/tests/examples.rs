@@ -102,7 +102,10 @@ fn every_example_flow_can_be_drawn() {
         let document: Value = serde_json::from_str(&shown(&flow, "json")).expect("it is JSON");
         let first = document["tasks"][0]["name"].as_str().expect("its first node has a name");
         let picture = shown(&flow, "table");
-        assert!(picture.contains(&format!("├ {first}")) || picture.contains(&format!("└ {first}")), "{picture}");
+        assert!(
+            picture.contains(&format!("├ {first}")) || picture.contains(&format!("└ {first}")),
+            "{picture}"
+        );
     }
 }
 

@@ -196,8 +196,7 @@ fn awaited(flow: &Flow) -> BTreeSet<String> {
     let mut asked = Asked::default();
     asked.scope(flow.scope.as_ref());
     asked.nodes(&flow.nodes);
-    let provided =
-        flow.tasks().flat_map(|task| task.provides.keys().chain([&task.name])).map(String::as_str);
+    let provided = flow.tasks().flat_map(|task| task.provides.keys().chain([&task.name])).map(String::as_str);
     let given: BTreeSet<&str> =
         provided.chain(flow.defaults.keys().map(String::as_str)).chain(asked.given).collect();
     asked.arguments.retain(|name| !flow.defaults.contains_key(name));
@@ -330,7 +329,8 @@ mod tests {
         let mut flow = Flow::linear([first, second]);
         flow.defaults.insert("held".to_owned(), serde_json::Value::Null);
         let mapped = task("third", &[("at", from("host"))], &[]);
-        let when = crate::scope::When { condition: "size > 1 && made > 1".to_owned(), skips: Default::default() };
+        let when =
+            crate::scope::When { condition: "size > 1 && made > 1".to_owned(), skips: Default::default() };
         let (over, name) = (argument("hosts"), "host".to_owned());
         let map = Scope::Map(crate::scope::Map { over, name, parallel_max: None });
         let until = "third.done || round == limit".to_owned();
@@ -340,7 +340,7 @@ mod tests {
             Node::Flow(crate::flow::Nested { name, pattern, nodes, needs, scope: Some(scope), when: None })
         };
         let inner = nested("inner", vec![Node::Task(Task { when: Some(when), ..mapped })], map);
-        flow.nodes.push(nested("outer", vec![inner], repeat));
+        flow.nodes.push(nested("outer", vec![inner], Scope::Repeat(repeat)));
         // What a scope gives is no argument: one of that name would hide it, and is refused.
         let expected = ["given", "hosts", "limit", "open", "size"];
         assert_eq!(awaited(&flow).into_iter().collect::<Vec<_>>(), expected);
