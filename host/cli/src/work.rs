@@ -58,7 +58,7 @@ pub enum WorkView {
         action: String,
         digest: String,
     },
-    Flow(FlowDocument),
+    Flow(Box<FlowDocument>),
     /// Not resolved: hosts answer with the flow.
     Reference(String),
 }
@@ -71,7 +71,7 @@ impl WorkView {
                 action: action.action.clone(),
                 digest: action.digest.clone(),
             },
-            Kind::Flow(flow) => Self::Flow(FlowDocument::from(flow)),
+            Kind::Flow(flow) => Self::Flow(Box::new(FlowDocument::from(flow))),
             Kind::Reference(flow) => Self::Reference(reference::written(flow)),
         })
     }

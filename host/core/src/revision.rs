@@ -340,7 +340,7 @@ mod tests {
             Node::Flow(crate::flow::Nested { name, pattern, nodes, needs, scope: Some(scope), when: None })
         };
         let inner = nested("inner", vec![Node::Task(Task { when: Some(when), ..mapped })], map);
-        flow.nodes.push(nested("outer", vec![inner], repeat));
+        flow.nodes.push(nested("outer", vec![inner], Scope::Repeat(repeat)));
         // What a scope gives is no argument: one of that name would hide it, and is refused.
         let expected = ["given", "hosts", "limit", "open", "size"];
         assert_eq!(awaited(&flow).into_iter().collect::<Vec<_>>(), expected);

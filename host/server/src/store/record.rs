@@ -10,6 +10,7 @@ use windlass_core::trigger::Trigger;
 
 /// One stored thing. Each carries a generation that rises with every change.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Pages of records are short; operations and revisions are large anyway.
 pub enum Record {
     Plugin(Plugin),
     Trigger(Trigger),
