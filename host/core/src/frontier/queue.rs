@@ -9,7 +9,8 @@ use crate::call::Direction;
 use crate::plan::Plan;
 
 /// Where in the queue: the smaller goes first. Scopes take no call; what is undone to be tried again comes before what
-/// is begun; then by priority, then in the order of definition; going back in the opposite order.
+/// is begun; of each sort what has rested comes first, then it goes by priority, then in the order of definition; going
+/// back in the opposite order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     sort: Sort,
@@ -29,7 +30,8 @@ enum Sort {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     ready: BTreeSet<Rank>,
-    sleeping: BTreeSet<(DateTime<Utc>, Rank)>,
+    /// By sort.
+    sleeping: [BTreeSet<(DateTime<Utc>, Rank)>; 3],
 }
 
 impl Rank {
@@ -62,7 +64,7 @@ impl Queue {
         let rank = Rank::of(plan, seat, direction);
         match until {
             None => self.ready.insert(rank),
-            Some(until) => self.sleeping.insert((until, rank)),
+            Some(until) => self.sleeping[rank.sort as usize].insert((until, rank)),
         };
     }
 
@@ -70,30 +72,34 @@ impl Queue {
         let rank = Rank::of(plan, seat, direction);
         match until {
             None => self.ready.remove(&rank),
-            Some(until) => self.sleeping.remove(&(until, rank)),
+            Some(until) => self.sleeping[rank.sort as usize].remove(&(until, rank)),
         };
     }
 
     pub fn retain(&mut self, mut is_kept: impl FnMut(&Seat) -> bool) {
         self.ready.retain(|rank| is_kept(&rank.seat()));
-        self.sleeping.retain(|(_, rank)| is_kept(&rank.seat()));
+        self.sleeping.iter_mut().for_each(|sleeping| sleeping.retain(|(_, rank)| is_kept(&rank.seat())));
     }
 
     pub fn any(&self, mut is_it: impl FnMut(&Seat) -> bool) -> bool {
-        let mut ranks = self.ready.iter().chain(self.sleeping.iter().map(|(_, rank)| rank));
+        let mut ranks = self.ready.iter().chain(self.sleeping.iter().flatten().map(|(_, rank)| rank));
         ranks.any(|rank| is_it(&rank.seat()))
     }
 
     pub fn next(&self, now: DateTime<Utc>) -> Option<Seat> {
-        let rested = self.sleeping.first().filter(|(until, _)| *until <= now).map(|(_, rank)| rank);
-        rested.or_else(|| self.ready.first()).map(Rank::seat)
+        let mut rested = self.sleeping.iter().filter_map(|sleeping| sleeping.first());
+        let rested = rested.find(|(until, _)| *until <= now).map(|(_, rank)| rank);
+        let ready = self.ready.first();
+        let is_before = |ready: &&Rank| rested.is_none_or(|rested| ready.sort < rested.sort);
+        ready.filter(is_before).or(rested).map(Rank::seat)
     }
 
     pub fn count(&self, now: DateTime<Utc>) -> usize {
-        self.ready.len() + self.sleeping.iter().take_while(|(until, _)| *until <= now).count()
+        let rested = self.sleeping.iter().flat_map(|s| s.iter().take_while(|(until, _)| *until <= now));
+        self.ready.len() + rested.count()
     }
 
     pub fn wake(&self) -> Option<DateTime<Utc>> {
-        self.sleeping.first().map(|(until, _)| *until)
+        self.sleeping.iter().filter_map(|sleeping| sleeping.first()).map(|(until, _)| *until).min()
     }
 }

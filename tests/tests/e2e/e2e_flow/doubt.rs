@@ -3,7 +3,7 @@
 use windlass_proto::v1;
 use windlass_proto::v1::{InDoubt, JobState, TaskState};
 use windlass_tests::harness::{TestHost, field_paths};
-use windlass_tests::work::{Shape as _, flow, gate, task};
+use windlass_tests::work::{flow, gate, task};
 
 /// A job whose host died while `g` was applied; the gate is open when the next host looks.
 async fn lost(in_doubt: InDoubt) -> (TestHost, String) {

@@ -28,6 +28,8 @@ pub struct Witness {
     before: BTreeMap<String, BTreeSet<String>>,
     /// The names of the scopes around each task that run again, the outermost first.
     scopes: BTreeMap<String, Vec<String>>,
+    /// Those of them that are tried again.
+    tried: BTreeSet<String>,
 }
 
 impl Witness {
@@ -43,6 +45,7 @@ impl Witness {
             ledger: BTreeMap::new(),
             before: model::before(&job.flow),
             scopes: model::scopes(&job.flow),
+            tried: model::tried(&job.flow),
         }
     }
 
@@ -139,10 +142,9 @@ impl Witness {
             assert!(self.is_settled(job, before, name), "{before} comes before {name}");
         }
         let run = job.status.runs.len() as u32;
-        let failed = job.instances.values().find(|i| i.state == TaskState::ApplyFailed && i.run == run);
-        if !self.has_scopes() {
-            assert_eq!(failed.map(|i| &i.name), None, "nothing begins after a failure");
-        }
+        let failed = job.task_instances().filter(|i| i.state == TaskState::ApplyFailed && i.run == run);
+        let reaching = failed.map(|instance| &instance.name).find(|failed| self.reaches(failed, name));
+        assert_eq!(reaching, None, "nothing begins after a failure");
         let calls = job.task_instances().filter(|instance| instance.is_in_flight()).count();
         assert!(job.flow.parallel_max.is_none_or(|most| calls < most as usize), "no more than asked for");
     }
@@ -151,7 +153,12 @@ impl Witness {
     fn check_revert_order(&self, name: &InstanceName) {
         let job = &self.replayed;
         let is_unwinding = job.status.direction == Direction::Revert;
-        assert!(is_unwinding || self.has_scopes(), "nothing is reverted while applying");
+        let (scopes, path) = (&self.scopes[&name.task], &name.iteration);
+        let is_turned = scopes.iter().enumerate().any(|(depth, scope)| {
+            let around = InstanceName { task: scope.clone(), iteration: path[..depth].to_vec() };
+            job.instances.get(&around).is_some_and(|scope| scope.state == TaskState::Reverting)
+        });
+        assert!(is_unwinding || is_turned, "nothing is reverted while applying");
         assert_eq!(job.status.state == JobState::Reverting, is_unwinding, "{name} is reverted with its job");
         let behind = |other: &InstanceName| {
             self.before.get(&other.task).is_some_and(|before| before.contains(&name.task))
@@ -169,15 +176,24 @@ impl Witness {
         assert_eq!(applying, None, "what is being applied is let finish");
     }
 
-    fn has_scopes(&self) -> bool {
-        self.scopes.values().any(|scopes| !scopes.is_empty())
+    /// What a failure reaches at least: all that is in the innermost scope that could be tried again.
+    fn reaches(&self, failed: &InstanceName, other: &InstanceName) -> bool {
+        let scopes = &self.scopes[&failed.task];
+        let depth = scopes.iter().rposition(|scope| self.tried.contains(scope)).map_or(0, |last| last + 1);
+        self.scopes[&other.task].get(..depth) == Some(&scopes[..depth])
+            && other.iteration.get(..depth) == failed.iteration.get(..depth)
     }
 
     /// The instances agree in all iterations of the scopes that hold both.
     fn is_beside(&self, one: &InstanceName, other: &InstanceName) -> bool {
-        let (of_one, of_other) = (&self.scopes[&one.task], &self.scopes[&other.task]);
-        let shared = of_one.iter().zip(of_other).take_while(|(one, other)| one == other).count();
+        let shared = self.shared(&one.task, &other.task);
         one.iteration.get(..shared) == other.iteration.get(..shared)
+    }
+
+    /// How many scopes that run again hold both.
+    fn shared(&self, one: &str, other: &str) -> usize {
+        let (of_one, of_other) = (&self.scopes[one], &self.scopes[other]);
+        of_one.iter().zip(of_other).take_while(|(one, other)| one == other).count()
     }
 
     /// What of a task a later one has to do with is applied or left out.
@@ -186,8 +202,10 @@ impl Witness {
         match beside.last() {
             Some(instance) => matches!(instance.state, TaskState::Applied | TaskState::Skipped),
             // A map of nothing, or what is left out with its scope.
-            None => self.scopes[task].iter().any(|scope| {
-                let scope = job.current(scope).map(|scope| scope.state);
+            None => (0_usize..).zip(&self.scopes[task]).any(|(depth, scope)| {
+                let depth = depth.min(self.shared(task, &reader.task));
+                let is_beside = |i: &&TaskInstance| i.name.iteration[..depth] == reader.iteration[..depth];
+                let scope = job.instances_of(scope).filter(is_beside).last().map(|scope| scope.state);
                 matches!(scope, Some(TaskState::Applied | TaskState::Skipped))
             }),
         }

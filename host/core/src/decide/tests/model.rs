@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::expression::names_of;
 use crate::flow::{Flow, Input, Inputs, Node, Pattern, Task};
+use crate::plan::OUTERMOST;
+use crate::scope::Scope;
 
 /// For each task, which tasks must be applied before it begins.
 pub fn before(flow: &Flow) -> BTreeMap<String, BTreeSet<String>> {
@@ -19,40 +22,53 @@ pub fn before(flow: &Flow) -> BTreeMap<String, BTreeSet<String>> {
             }
         }
     }
-    for task in flow.tasks() {
-        let providers = inputs(task).filter_map(|input| match input {
-            Input::Output { task, .. } => Some(task.clone()),
-            Input::From(name) | Input::Optional(name) => {
-                seen_by(flow.pattern, &flow.nodes, &task.name, name).ok().flatten()
-            }
-            Input::Literal(_) | Input::Argument(_) => None,
-        });
-        let providers: Vec<_> = providers.collect();
-        before.get_mut(&task.name).expect("all are there").extend(providers);
-    }
     for node in &nodes {
-        let when = node.when().map(|when| crate::expression::names_of(&when.condition));
-        let names = when.into_iter().flatten().map(Input::From);
-        let over = match node {
-            Node::Flow(nested) => nested.scope.as_ref().and_then(|scope| scope.over()).cloned(),
-            Node::Task(_) => None,
-        };
-        let providers: Vec<_> = names
-            .chain(over)
-            .filter_map(|input| match input {
-                Input::Output { task, .. } => Some(task),
-                Input::From(name) | Input::Optional(name) => {
-                    seen_by(flow.pattern, &flow.nodes, node.name(), &name).ok().flatten()
-                }
-                Input::Literal(_) | Input::Argument(_) => None,
-            })
-            .collect();
+        let providers = read_by(flow, node);
         for task in leaves(node) {
             before.get_mut(&task).expect("all are there").extend(providers.clone());
         }
     }
     whole_scopes(&nodes, &mut before);
+    through(&mut before);
     before
+}
+
+/// What is before something that is before a task is before the task, even where what lies between is left out.
+fn through(before: &mut BTreeMap<String, BTreeSet<String>>) {
+    let names: Vec<_> = before.keys().cloned().collect();
+    for between in &names {
+        let earlier = before[between].clone();
+        for of_task in before.values_mut().filter(|of_task| of_task.contains(between)) {
+            of_task.extend(earlier.iter().cloned());
+        }
+    }
+}
+
+/// The tasks outside a node that it reads something of: a task in its inputs and its condition, a nested flow in its
+/// condition and its scope.
+fn read_by(flow: &Flow, node: &Node) -> BTreeSet<String> {
+    let when = node.when().map(|when| names_of(&when.condition));
+    let mut inputs: Vec<Input> = when.into_iter().flatten().map(Input::From).collect();
+    let mut tasks = BTreeSet::new();
+    match node {
+        Node::Task(task) => inputs.extend(inputs_of(task).cloned()),
+        Node::Flow(nested) => {
+            inputs.extend(nested.scope.as_ref().and_then(Scope::over).cloned());
+            if let Some(Scope::Repeat(repeat)) = &nested.scope {
+                let seen =
+                    names_of(&repeat.until).into_iter().map(|name| seen_at_end(flow, &nested.name, &name));
+                tasks.extend(seen.filter_map(Seen::task));
+            }
+        }
+    }
+    tasks.extend(inputs.into_iter().filter_map(|input| match input {
+        Input::Output { task, .. } => Some(task),
+        Input::From(name) | Input::Optional(name) => seen(flow, node.name(), &name).task(),
+        Input::Literal(_) | Input::Argument(_) => None,
+    }));
+    let inside = leaves(node);
+    tasks.retain(|task| !inside.contains(task));
+    tasks
 }
 
 /// Who comes before or after something in a scope comes before or after all of it.
@@ -91,9 +107,22 @@ fn whole_scopes(nodes: &[&Node], before: &mut BTreeMap<String, BTreeSet<String>>
 /// The names of the scopes around each task that run again, the outermost first.
 pub fn scopes(flow: &Flow) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
-    let outermost = flow.scope.as_ref().map(|_| crate::plan::OUTERMOST.to_owned());
+    let outermost = flow.scope.as_ref().map(|_| OUTERMOST.to_owned());
     scopes_in(&flow.nodes, outermost.into_iter().collect(), &mut found);
     found
+}
+
+/// The names of the scopes that are tried again.
+pub fn tried(flow: &Flow) -> BTreeSet<String> {
+    let mut nodes = Vec::new();
+    every(&flow.nodes, &mut nodes);
+    let nested = nodes.into_iter().filter_map(|node| match node {
+        Node::Flow(nested) => Some((nested.name.as_str(), nested.scope.as_ref()?)),
+        Node::Task(_) => None,
+    });
+    let scopes = nested.chain(flow.scope.as_ref().map(|scope| (OUTERMOST, scope)));
+    let tried = scopes.filter(|(_, scope)| matches!(scope, Scope::Retry(_)));
+    tried.map(|(name, _)| name.to_owned()).collect()
 }
 
 fn scopes_in(nodes: &[Node], around: Vec<String>, found: &mut BTreeMap<String, Vec<String>>) {
@@ -140,7 +169,7 @@ pub fn leaves(node: &Node) -> Vec<String> {
     }
 }
 
-fn inputs(task: &Task) -> impl Iterator<Item = &Input> {
+fn inputs_of(task: &Task) -> impl Iterator<Item = &Input> {
     let named = match &task.inputs {
         Inputs::Arguments => None,
         Inputs::Named(inputs) => Some(inputs),
@@ -148,17 +177,66 @@ fn inputs(task: &Task) -> impl Iterator<Item = &Input> {
     named.into_iter().chain(&task.revert_inputs).flat_map(|inputs| inputs.values())
 }
 
-/// Whom a task sees as the provider of a name. The error: the name is not to be looked for further out.
-fn seen_by(pattern: Pattern, nodes: &[Node], reader: &str, name: &str) -> Result<Option<String>, ()> {
-    let holder = nodes.iter().position(|node| holds(node, reader)).ok_or(())?;
+/// Whom a node sees as the provider of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Nobody,
+    Task(String),
+    /// The scope that runs for a value of that name.
+    Scope(String),
+}
+
+impl Seen {
+    fn task(self) -> Option<String> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Scope(_) | Self::Nobody => None,
+        }
+    }
+}
+
+pub fn seen(flow: &Flow, reader: &str, name: &str) -> Seen {
+    match seen_by(flow.pattern, &flow.nodes, reader, name) {
+        Ok(Some(task)) => Seen::Task(task),
+        Ok(None) if flow.scope.as_ref().and_then(Scope::variable) == Some(name) && reader != OUTERMOST => {
+            Seen::Scope(OUTERMOST.to_owned())
+        }
+        Ok(None) => Seen::Nobody,
+        Err(seen) => seen,
+    }
+}
+
+/// The same when all of a scope is applied: what is in it comes first.
+pub fn seen_at_end(flow: &Flow, scope: &str, name: &str) -> Seen {
+    let mut nodes = Vec::new();
+    every(&flow.nodes, &mut nodes);
+    let nested = nodes.iter().find_map(|node| match node {
+        Node::Flow(nested) if nested.name == scope => Some(nested),
+        _ => None,
+    });
+    let (shown, variable) = match nested {
+        Some(nested) => (shown(nested.pattern, &nested.nodes, name), &nested.scope),
+        None => (shown(flow.pattern, &flow.nodes, name), &flow.scope),
+    };
+    match shown.as_slice() {
+        [one] => Seen::Task(one.clone()),
+        [] if variable.as_ref().and_then(Scope::variable) == Some(name) => Seen::Scope(scope.to_owned()),
+        [] => seen(flow, scope, name),
+        _ => Seen::Nobody,
+    }
+}
+
+/// The error: the name is not to be looked for further out.
+fn seen_by(pattern: Pattern, nodes: &[Node], reader: &str, name: &str) -> Result<Option<String>, Seen> {
+    let Some(holder) = nodes.iter().position(|node| holds(node, reader)) else { return Err(Seen::Nobody) };
     if let Node::Flow(nested) = &nodes[holder]
         && nested.name != reader
     {
         if let Some(found) = seen_by(nested.pattern, &nested.nodes, reader, name)? {
             return Ok(Some(found));
         }
-        if nested.scope.as_ref().and_then(|scope| scope.variable()) == Some(name) {
-            return Err(());
+        if nested.scope.as_ref().and_then(Scope::variable) == Some(name) {
+            return Err(Seen::Scope(nested.name.clone()));
         }
     }
     let shown: Vec<Vec<String>> = match pattern {
@@ -172,7 +250,7 @@ fn seen_by(pattern: Pattern, nodes: &[Node], reader: &str, name: &str) -> Result
     match shown.into_iter().find(|tasks| !tasks.is_empty()).as_deref() {
         None => Ok(None),
         Some([one]) => Ok(Some(one.clone())),
-        Some(_) => Err(()),
+        Some(_) => Err(Seen::Nobody),
     }
 }
 
@@ -190,13 +268,15 @@ fn shows(node: &Node, name: &str) -> Vec<String> {
             let provides = task.provides.contains_key(name) || task.name == name;
             provides.then(|| task.name.clone()).into_iter().collect()
         }
-        Node::Flow(nested) => {
-            let all: Vec<_> =
-                nested.nodes.iter().map(|node| shows(node, name)).filter(|s| !s.is_empty()).collect();
-            match nested.pattern {
-                Pattern::Linear => all.last().cloned().unwrap_or_default(),
-                Pattern::Unordered | Pattern::Graph => all.concat(),
-            }
-        }
+        Node::Flow(nested) => shown(nested.pattern, &nested.nodes, name),
+    }
+}
+
+/// The tasks of a flow that show a name outside it.
+fn shown(pattern: Pattern, nodes: &[Node], name: &str) -> Vec<String> {
+    let all: Vec<_> = nodes.iter().map(|node| shows(node, name)).filter(|shown| !shown.is_empty()).collect();
+    match pattern {
+        Pattern::Linear => all.last().cloned().unwrap_or_default(),
+        Pattern::Unordered | Pattern::Graph => all.concat(),
     }
 }

@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::json;
 
 use super::bench::{
     Bench, W1, applied, broken, call_of, flow, midnight, of_operation, payload, reject, retry, reverted,
     seconds, spec,
 };
-use super::shape::{Shape, flow_of, nested};
+use super::shape::{Shape, flow_of, for_each, literal, map, nested, times};
 use crate::call::{Direction, Outcome};
 use crate::decide::control::Resolution;
 use crate::decide::create::Timing;
@@ -15,6 +16,7 @@ use crate::entry::Line;
 use crate::fault::Fault;
 use crate::flow::{Flow, Pattern, RetryPolicy};
 use crate::job::{CancelMode, Cause, JobSpec, JobState};
+use crate::scope::{Backoff, Repeat, Scope, SkipDepth};
 
 /// Enough to meet every pair of neighbouring inputs many times over, in a few seconds.
 const CASES: u32 = 10_000;
@@ -136,9 +138,11 @@ fn policy() -> impl Strategy<Value = RetryPolicy> {
 fn start() -> impl Strategy<Value = Start> {
     let execute_at = prop::option::weighted(0.3, -100_i64..200);
     let shape = (prop::option::weighted(0.6, 0..3_usize), prop::option::weighted(0.3, 1..4_u32), 0..4_usize);
-    let start = (0..=TASKS.len(), policy(), some_spec(), execute_at, shape);
-    start.prop_map(|(tasks, policy, spec, execute_at, (shape, parallel_max, room))| {
-        let flow = Flow { parallel_max, ..shaped(flow(&TASKS[..tasks], &policy), shape) };
+    let scopes = prop::option::weighted(0.5, (0..5_usize, 0..5_usize, 0..TASKS.len(), 0..TASKS.len()));
+    let start = (0..=TASKS.len(), policy(), some_spec(), execute_at, shape, scopes);
+    start.prop_map(|(tasks, policy, spec, execute_at, (shape, parallel_max, room), scopes)| {
+        let flow = scoped(shaped(flow(&TASKS[..tasks], &policy), shape), scopes);
+        let flow = Flow { parallel_max, ..flow };
         Start { flow, spec, execute_at, room }
     })
 }
@@ -161,6 +165,36 @@ fn shaped(flow: Flow, shape: Option<usize>) -> Flow {
             .collect();
     }
     flow_of(pattern, nodes)
+}
+
+/// The same nodes, with some of them in a scope in a scope, and a condition.
+fn scoped(mut flow: Flow, scopes: Option<(usize, usize, usize, usize)>) -> Flow {
+    let Some((outer, inner, from, left_out)) = scopes else { return flow };
+    let pause = Backoff { pause_ms: 2_000, pause_ms_max: 10_000, factor_percent: 200 };
+    let scope = |kind: usize| match kind {
+        0 => Some(times(3)),
+        1 => {
+            Some(Scope::Repeat(Repeat { until: "round == 2".into(), rounds_max: 3, backoff: pause.clone() }))
+        }
+        2 => Some(map(literal(json!([1, 2])), Some(1))),
+        3 => Some(for_each(literal(json!(["x", "y"])))),
+        _ => None,
+    };
+    let skips = [SkipDepth::Task, SkipDepth::Neighbours, SkipDepth::Flow, SkipDepth::All];
+    let from = from.min(flow.nodes.len());
+    let mut inside = flow.nodes.split_off(from);
+    if let Some(node) = inside.get_mut(left_out) {
+        *node = node.clone().when(if inner == 4 { "has(names.none)" } else { "true" }, skips[left_out % 4]);
+    }
+    let rest = inside.split_off(inside.len() / 2);
+    // What needs the first task is beside it, or in a scope beside it.
+    let nested = |name: &str, nodes, kind| match (nested(name, flow.pattern, nodes), scope(kind)) {
+        (node, Some(scope)) => node.scope(scope),
+        (node, None) => node.when("true", SkipDepth::All),
+    };
+    inside.push(nested("inner", rest, inner));
+    flow.nodes.push(nested("outer", inside, outer));
+    flow
 }
 
 /// How a random job begins.

@@ -6,7 +6,7 @@ use super::bench::{Bench, applied, broken, seconds, spec};
 use super::shape::{Shape, flow_of, for_each, from, literal, map, nested, output, repeat, t, times, tried};
 use crate::call::{Direction, Outcome};
 use crate::decide::create::Timing;
-use crate::flow::{Flow, Input, Pattern};
+use crate::flow::{Flow, Input, Pattern, RetryPolicy};
 use crate::instance::{InstanceName, TaskState};
 use crate::job::{CancelMode, Cause, Job, JobState};
 use crate::payload::Payload;
@@ -229,6 +229,22 @@ fn a_scope_that_is_tried_again_holds_up_nothing_beside_it() {
     assert_eq!(bench.job.status.state, JobState::Running);
     bench.finish_task("b");
     assert_eq!(bench.calling(), "f#1 c");
+    assert_eq!(bench.run(), JobState::Succeeded);
+}
+
+#[test]
+fn what_is_undone_to_be_tried_again_comes_before_a_call_that_has_rested() {
+    let at_once = RetryPolicy { attempts_max: 3, pause_ms: 0, pause_ms_max: 0, factor_percent: 100 };
+    let scope = nested("s", Unordered, [t("f"), t("a")]).scope(times(2));
+    let mut bench = bench(flow_of(Unordered, [scope, t("w").retried(at_once)]));
+    bench = bench.script("f", Apply, &[broken()]).script("w", Apply, &[super::bench::retry()]);
+    bench.room = 2;
+    bench.claim();
+    bench.room = 1;
+    ["f", "a"].into_iter().for_each(|task| bench.finish_task(task));
+    assert_eq!((short(&bench).as_str(), bench.calling().as_str()), ("f#1 a#1 f#1! w -a#1", "a#1 w"));
+    bench.finish_task("w");
+    assert_eq!(bench.calling(), "f#1 a#1", "w wants to be called again, and f is to be undone");
     assert_eq!(bench.run(), JobState::Succeeded);
 }
 

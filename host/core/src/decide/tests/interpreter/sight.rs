@@ -1,0 +1,121 @@
+//! The interpreter, reading data: what a name stands for, seen from a task or scope in some iteration.
+
+use serde_json::Value;
+
+use super::told::ScopeMark;
+use super::walk::Interpreter;
+use crate::call::Direction;
+use crate::decide::tests::model::{self, Seen};
+use crate::expression::Expression;
+use crate::flow::{Input, Inputs};
+use crate::scope::{Repeat, Scope, When};
+
+/// From where something is seen: the scopes around that run again, and their numbers.
+struct Eye<'a> {
+    scopes: &'a [String],
+    path: &'a [u32],
+}
+
+impl Interpreter {
+    /// Whether a condition holds; none where it cannot be evaluated.
+    pub fn is_wanted(&self, name: &str, path: &[u32], when: &When) -> Option<bool> {
+        let condition = Expression::parse(&when.condition).ok()?;
+        condition.holds(|read| self.value(name, path, read, model::seen(&self.flow, name, read))).ok()
+    }
+
+    /// Whether the condition of a repeated scope holds after a round; none where it cannot be evaluated.
+    pub fn has_come_true(&self, scope: &str, inside: &[u32], repeat: &Repeat, round: u32) -> Option<bool> {
+        let until = Expression::parse(&repeat.until).ok()?;
+        let value = |read: &str| match read {
+            "round" => Some(Value::from(round)),
+            _ => self.value(scope, inside, read, model::seen_at_end(&self.flow, scope, read)),
+        };
+        until.holds(value).ok()
+    }
+
+    /// The input of a task's call; properties that nobody gives are missing.
+    pub fn input(&self, task: usize, path: &[u32], direction: Direction) -> Value {
+        let task = self.flow.tasks().nth(task).expect("it is a task");
+        let inputs = match (direction, &task.revert_inputs, &task.inputs) {
+            (Direction::Revert, Some(inputs), _) | (_, _, Inputs::Named(inputs)) => inputs,
+            (_, _, Inputs::Arguments) => return self.arguments.clone().into_iter().collect(),
+        };
+        let resolved = inputs
+            .iter()
+            .filter_map(|(property, input)| Some((property.clone(), self.resolve(&task.name, path, input)?)));
+        resolved.collect()
+    }
+
+    pub fn resolve(&self, reader: &str, path: &[u32], input: &Input) -> Option<Value> {
+        match input {
+            Input::Literal(value) => Some(value.clone()),
+            Input::Argument(name) => self.arguments.get(name).cloned(),
+            Input::Output { task, pointer } => self.given(&self.eye(reader, path), task, pointer),
+            Input::From(name) | Input::Optional(name) => {
+                self.value(reader, path, name, model::seen(&self.flow, reader, name))
+            }
+        }
+    }
+
+    fn eye<'a>(&'a self, reader: &str, path: &'a [u32]) -> Eye<'a> {
+        Eye { scopes: &self.names.around[reader][..path.len()], path }
+    }
+
+    fn value(&self, reader: &str, path: &[u32], name: &str, seen: Seen) -> Option<Value> {
+        if let Some(argument) = self.arguments.get(name) {
+            return Some(argument.clone());
+        }
+        let eye = self.eye(reader, path);
+        match seen {
+            Seen::Nobody => None,
+            Seen::Task(task) => {
+                let provider = self.flow.tasks().find(|other| other.name == task)?;
+                self.given(&eye, &task, provider.provides.get(name).map_or("", String::as_str))
+            }
+            Seen::Scope(scope) => {
+                let depth = eye.scopes.iter().position(|around| *around == scope)?;
+                let number = path[depth];
+                let run = self.scopes.get(&(scope.clone(), path[..depth].to_vec()))?;
+                let index = if self.is_map(&scope) { number } else { number - 1 };
+                run.list.get(index as usize).cloned()
+            }
+        }
+    }
+
+    fn is_map(&self, scope: &str) -> bool {
+        self.names.scopes.get(scope).is_some_and(|policy| matches!(policy, Scope::Map(_)))
+    }
+
+    /// What a task gave: in the iterations that it shares with the eye; of other scopes in the last, of a map all.
+    fn given(&self, eye: &Eye<'_>, task: &str, pointer: &str) -> Option<Value> {
+        let order = self.flow.tasks().position(|other| other.name == task)?;
+        self.given_in(eye, (order, &self.names.around[task]), Vec::new(), pointer)
+    }
+
+    fn given_in(
+        &self,
+        eye: &Eye<'_>,
+        task: (usize, &[String]),
+        path: Vec<u32>,
+        pointer: &str,
+    ) -> Option<Value> {
+        let (order, scopes) = task;
+        let depth = path.len();
+        let Some(scope) = scopes.get(depth) else {
+            return self.told.get(&(order, path))?.output.as_ref()?.pointer(pointer).cloned();
+        };
+        let at = |number: u32| path.iter().copied().chain([number]).collect();
+        if eye.scopes.get(depth) == Some(scope) {
+            return self.given_in(eye, task, at(eye.path[depth]), pointer);
+        }
+        let run = self.scopes.get(&(scope.clone(), path.clone()))?;
+        match run.mark {
+            ScopeMark::Skipped => None,
+            _ if self.is_map(scope) => {
+                let element = |number| self.given_in(eye, task, at(number), pointer).unwrap_or(Value::Null);
+                Some((0..run.most).map(element).collect())
+            }
+            _ => self.given_in(eye, task, at(run.number), pointer),
+        }
+    }
+}
