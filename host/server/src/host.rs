@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -108,7 +109,13 @@ pub struct Host {
 
 impl Host {
     /// Takes over what its predecessor left, and serves on `listener`. When it returns, it is ready.
-    pub async fn start(parts: HostParts, listener: TcpListener) -> Result<Self, StartError> {
+    ///
+    /// Boxed: an async function is compiled by whoever awaits it, and with this one the whole host, in every program.
+    pub fn start(parts: HostParts, listener: TcpListener) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::begin(parts, listener))
+    }
+
+    async fn begin(parts: HostParts, listener: TcpListener) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
         let guests = Guests::start(parts.guest_threads)?;
         let engine = Arc::new(Engine::new(Parts {
@@ -162,7 +169,11 @@ impl Host {
 
     /// Lets running calls finish within the bound, gives every claim back, and stops. What was cut short is in
     /// doubt, as after a crash, and is told so to the plugin.
-    pub async fn stop(mut self) {
+    pub fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.end())
+    }
+
+    async fn end(mut self) {
         self.stopping.cancel();
         if let Err(error) = self.engine.set_host_state(HostState::Draining).await {
             tracing::warn!(%error, "the store does not know that this host drains");

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -75,7 +76,13 @@ pub enum Company {
 impl PostgresStore {
     /// Opens the store in the first schema of the connection, or makes it there. The database is this process's from
     /// then on. Must be called within a runtime, which the store needs as long as it is open.
-    pub async fn open(settings: PostgresSettings) -> Result<Self, DatabaseError> {
+    ///
+    /// Boxed: an async function is compiled by whoever awaits it, and with this one the whole store, in every program.
+    pub fn open(settings: PostgresSettings) -> BoxFuture<'static, Result<Self, DatabaseError>> {
+        Box::pin(Self::begin(settings))
+    }
+
+    async fn begin(settings: PostgresSettings) -> Result<Self, DatabaseError> {
         let connector = Connector::new(&settings)?;
         let mut client = connector.connect().await?;
         connector.warn_of_settings(&client).await;
