@@ -8,9 +8,7 @@ SOURCE ?= .
 
 # The suites that every store passes, one after the other on PostgreSQL when redb has had its turn.
 ON_EVERY_STORE := crash_points e2e_failure e2e_flow e2e_jobs e2e_logbook e2e_operations e2e_plugins e2e_sandbox \
-	e2e_triggers fault_process fault_simulation fault_store
-# Not yet among them: its test restores into a file.
-ON_REDB_ALONE := e2e_store
+	e2e_store e2e_triggers fault_process fault_simulation fault_store
 # What is in them about redb's file alone: disks that fail (faults 8 and 9), data directories, full disks.
 REDB_ONLY := fault_8_ fault_9_ directory:: disk::
 

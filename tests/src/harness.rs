@@ -19,7 +19,7 @@ use windlass_host::engine::Limits;
 use windlass_host::executors::Executors;
 use windlass_host::executors::wasm::{Settings, WasmExecutors};
 use windlass_host::host::{Host, HostParts};
-use windlass_host::store::Store;
+use windlass_host::store::{Place, Store};
 use windlass_proto::v1;
 
 use crate::clock::ManualClock;
@@ -150,6 +150,15 @@ impl TestHost {
             host.stop().await;
             store.close().await;
         }
+    }
+
+    /// Gives a host that was stopped another home, where nothing is yet: it starts there next, and its directories
+    /// stay.
+    pub async fn move_out(&mut self) -> Place {
+        assert!(self.running.is_none(), "a host that runs stays where it is");
+        let folder = tempfile::tempdir_in(&self.path).expect("a directory below the test's").keep();
+        self.home = Home::fresh(&folder).await;
+        self.home.place()
     }
 
     /// Stops the host and checks the invariants of its store, before and after the store is opened anew.

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use windlass_host::store::{PostgresSettings, PostgresStore, RedbSettings, RedbStore, Store};
+use windlass_host::store::{Place, PostgresSettings, PostgresStore, RedbSettings, RedbStore, Store};
 
 use crate::postgres::Schema;
 
@@ -58,6 +58,14 @@ impl Home {
         match self {
             Self::Redb(file) => file.display().to_string(),
             Self::Postgres(schema) => schema.url(),
+        }
+    }
+
+    /// As the program knows it.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Redb(file) => Place::Redb(file.clone()),
+            Self::Postgres(schema) => Place::Postgres(PostgresSettings::at(schema.url())),
         }
     }
 

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use windlass_core::id::Digest;
 use windlass_core::permit::Policy;
 use windlass_host::clock::Clock as _;
-use windlass_host::store::{Place, RedbStore, canonical, check};
+use windlass_host::store::{RedbStore, canonical, check};
 use windlass_proto::v1;
 use windlass_proto::v1::JobState;
 use windlass_proto::v1::store_service_client::StoreServiceClient;
@@ -32,10 +32,9 @@ async fn backup(host: &TestHost) -> Result<Vec<u8>, Status> {
     Ok(form)
 }
 
-/// Puts what was backed up in the place of the store of a host that was stopped.
-async fn restore(host: &TestHost, form: Vec<u8>) {
-    std::fs::remove_file(host.path().join("windlass.redb")).expect("the store was closed");
-    let place = Place::in_directory(host.path());
+/// Lets a host that was stopped go on from what was backed up, and from nothing else.
+async fn restore(host: &mut TestHost, form: Vec<u8>) {
+    let place = host.move_out().await;
     place.import(host.clock.now(), Cursor::new(form)).await.expect("a backup is whole");
 }
 
@@ -61,7 +60,7 @@ async fn a_restored_host_goes_on_where_the_backup_was_made() {
 
     let form = backup(&host).await.expect("a backup");
     host.stop().await;
-    restore(&host, form).await;
+    restore(&mut host, form).await;
     host.restart().await;
 
     host.open_gate("g");
