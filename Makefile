@@ -6,11 +6,11 @@ CARGO ?= cargo
 WASM := --release --target wasm32-wasip2 -p windlass-example-backup -p windlass-fixtures
 SOURCE ?= .
 
-# The suites that every store passes, one after the other on PostgreSQL when redb has had its turn.
-ON_EVERY_STORE := crash_points e2e_failure e2e_flow e2e_jobs e2e_logbook e2e_operations e2e_plugins e2e_sandbox \
-	e2e_store e2e_triggers fault_process fault_simulation fault_store
-# What is in them about redb's file alone: disks that fail (faults 8 and 9), data directories, full disks.
-REDB_ONLY := fault_8_ fault_9_ directory:: disk::
+# The programs whose suites every store passes: on PostgreSQL when redb has had its turn.
+ON_EVERY_STORE := e2e faults
+# What is in them about one store: disks that fail (faults 8 and 9), data directories and full disks are about redb's file, and
+# fault_postgres has its own servers.
+ON_ONE_STORE := fault_8_ fault_9_ directory:: disk:: fault_postgres::
 
 .PHONY: all demo test bench suites build plugins check fmt clean toolchain
 
@@ -40,7 +40,7 @@ test: check plugins build
 # Every suite, then those of every store once more on PostgreSQL. Needs what `make test` sets up.
 suites:
 	$(CARGO) test --release --locked
-	WINDLASS_TEST_STORE=postgres $(CARGO) test --release --locked $(ON_EVERY_STORE:%=--test %) -- $(REDB_ONLY:%=--skip %)
+	WINDLASS_TEST_STORE=postgres $(CARGO) test --release --locked $(ON_EVERY_STORE:%=--test %) -- $(ON_ONE_STORE:%=--skip %)
 
 # Jobs a second on each store, beside the floors of the same run. For a quiet machine; a few minutes once built.
 bench: build plugins

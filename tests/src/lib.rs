@@ -16,6 +16,7 @@ pub mod postgres;
 
 pub mod harness;
 
+pub mod disk;
 pub mod faulty;
 pub mod guarded;
 pub mod scripted;

@@ -1,14 +1,10 @@
 //! The check finds what is wrong in a store, and says where: faults are planted in the file of a store, one of each
 //! kind, behind the back of the program.
 
-mod store_check {
-    pub mod planted;
-}
-
 use std::path::Path;
 
+use crate::planted::{Rows, file, job_key, remove_at, row_of, whole};
 use redb::ReadableTable as _;
-use store_check::planted::{Rows, file, job_key, remove_at, row_of, whole};
 use windlass_host::store::check::{Checked, Finding};
 use windlass_host::store::{Place, PlaceError};
 use windlass_tests::conformance::fixture::{host_id, job_id, plugin};

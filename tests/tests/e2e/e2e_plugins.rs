@@ -1,8 +1,6 @@
 //! Plugins end to end: upload, download, retiring, deleting, and what uploads cost others.
 
-mod e2e_plugins {
-    mod core_module;
-    mod life;
-    mod traffic;
-    mod upload;
-}
+mod core_module;
+mod life;
+mod traffic;
+mod upload;

@@ -1,7 +1,5 @@
 //! The sandbox end to end: W06, W07, limits, grants, and what guests print.
 
-mod e2e_sandbox {
-    mod grant;
-    mod limit;
-    mod print;
-}
+mod grant;
+mod limit;
+mod print;

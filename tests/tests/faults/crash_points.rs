@@ -3,14 +3,12 @@
 //! Each case has a fresh store, a host that dies, and a host that goes on. A client that lost its host asks again, as
 //! clients do.
 
-mod crash_points {
-    pub mod graph;
-    pub mod matrix;
-}
+mod graph;
+mod matrix;
 
 use std::sync::Arc;
 
-use crash_points::matrix::{Case, Matrix, at_every_write, kill_while_uploading};
+use matrix::{Case, Matrix, at_every_write, kill_while_uploading};
 use serde_json::json;
 use windlass_core::call::Direction;
 use windlass_core::entry::Fact;
@@ -76,7 +74,7 @@ async fn s10_a_host_that_dies_at_any_write_of_a_graph_changes_nothing_of_how_it_
         state: JobState::Reverted,
         calls: &["apply a", "apply b", "apply d", "apply c", "revert c", "revert a", "revert b", "revert d"],
     };
-    let seen = crash_points::graph::at_every_write(BINARY, &case).await;
+    let seen = graph::at_every_write(BINARY, &case).await;
     // A host record, a plugin, a job, a claim, at least four outcomes and two undo records, two host states.
     assert!(seen.commits >= 12, "{seen:?}");
     assert!(seen.in_doubt >= 2, "several calls ran when a host died: {seen:?}");

@@ -13,11 +13,7 @@ use windlass_tests::conformance::fixture::{at, job_id, submit};
 use windlass_tests::faulty::{Faults, Slip};
 use windlass_tests::guarded::{Guard, GuardedStore, Op};
 
-#[path = "store_check/planted.rs"]
-#[allow(dead_code)] // Of the rows nothing is needed here.
-mod planted;
-
-use planted::{file, fill, whole};
+use crate::planted::{file, fill, whole};
 
 /// Longer than anything takes, so that a test that hangs says where.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,10 +1,8 @@
 //! The program itself, `windlass serve`, when it is asked to stop, and when its data directory is not as it should be.
 
-mod fault_process {
-    pub mod directory;
-    pub mod disk;
-    pub mod small_disk;
-}
+mod directory;
+mod disk;
+mod small_disk;
 
 use std::time::{Duration, Instant};
 

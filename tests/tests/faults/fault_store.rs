@@ -3,24 +3,19 @@
 //! The engine neither spins nor makes anything up: the outcome of a call that ended is kept, and recorded when the
 //! store is back, without a restart and without a second call.
 
-mod fault_store {
-    pub mod filling;
-}
-#[path = "store_faults/disk.rs"]
-#[allow(dead_code)]
-mod disk;
+mod filling;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use disk::{Disk, Fault};
-use fault_store::filling::{fill, open};
+use filling::{fill, open};
 use windlass_core::call::Direction;
 use windlass_core::fault::Fault as CallFault;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
 use windlass_tests::bench::{Bench, SLOTS, Watched};
 use windlass_tests::crash::witness;
+use windlass_tests::disk::{Disk, Fault};
 use windlass_tests::faulty::{Slip, Trouble};
 use windlass_tests::scripted::{Answer, Scripted};
 

@@ -1,13 +1,11 @@
 //! The model that stores are compared with: it conforms itself, and the traces notice stores that do not.
 
-mod store_model {
-    pub mod flawed;
-}
+mod flawed;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use store_model::flawed::{Flaw, Flawed};
+use flawed::{Flaw, Flawed};
 use windlass_tests::conformance::{Bench, run_all};
 use windlass_tests::faulty::{Faults, Slip};
 use windlass_tests::model::Model;

@@ -1,9 +1,7 @@
 //! Failures end to end: unwinding, evidence, retries, what operators do about what remains, and what is kept of it.
 
-mod e2e_failure {
-    mod evidence;
-    mod operator;
-    mod record;
-    mod retry;
-    mod unwind;
-}
+mod evidence;
+mod operator;
+mod record;
+mod retry;
+mod unwind;

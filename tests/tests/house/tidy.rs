@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 600;
 /// Lines of one function: beyond it, nobody reads it in one go.
 const FUNCTION_LINES_MAX: usize = 70;
+/// Why suites share programs.
+const LINKING: &str =
+    "each one links the sandbox, which takes seconds; make it a module of one that is there";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
@@ -162,7 +165,7 @@ fn the_house_imports_downwards_only() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let except = ["tests/tests/tidy.rs"];
+    let except = ["tests/tests/house/tidy.rs"];
     for folder in ["host", "proto", "plugin-sdk", "examples", "tests"] {
         let words = ["todo!(", "unimplemented!(", "dbg!(", "#[ignore"];
         ban(folder, &except, &words, "finish it, or leave it out");
@@ -191,17 +194,22 @@ fn the_published_list_of_imports_is_the_one_that_is_checked() {
     assert_eq!(published, windlass_host::executors::wasm::published_imports());
 }
 
-/// A suite that uses hosts runs on every store, or is named as one that does not: `make suites` has the lists.
+/// A file that its program does not name is compiled by nobody, and its tests never run.
 #[test]
-fn every_end_to_end_suite_runs_on_every_store_or_is_named() {
-    let makefile =
-        fs::read_to_string(root().join("Makefile")).expect("the Makefile is there").replace("\\\n", " ");
-    let lists = makefile.lines().filter(|line| line.starts_with("ON_") && line.contains(":="));
-    let listed: Vec<_> = lists.flat_map(str::split_whitespace).collect();
-    for (name, _) in sources("tests/tests") {
-        let path = Path::new(&name);
-        let suite = path.file_stem().and_then(|stem| stem.to_str()).expect("a source file has a name");
-        let is_suite = path.parent() == Some(Path::new("tests/tests")) && suite.starts_with("e2e_");
-        assert!(!is_suite || listed.contains(&suite), "{suite} is in none of the Makefile's lists");
+fn every_suite_is_part_of_its_program() {
+    let files = sources("tests/tests");
+    for (name, _) in &files {
+        let path = Path::new(name);
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a source file has a name");
+        let folder = path.parent().expect("it is below tests/tests");
+        assert_ne!(folder, Path::new("tests/tests"), "{name} would be a program of its own: {LINKING}");
+        if stem == "main" {
+            continue;
+        }
+        let owners = [folder.join("main.rs"), folder.with_extension("rs")];
+        let owner = files.iter().find(|(file, _)| owners.iter().any(|owner| owner == Path::new(file)));
+        let (owner, text) = owner.unwrap_or_else(|| panic!("{name} belongs to no program"));
+        let declared = text.lines().any(|line| line == format!("mod {stem};"));
+        assert!(declared, "{owner} does not name {name}, so nobody runs it");
     }
 }

@@ -5,19 +5,14 @@
 //! everything heals every job comes to an end. One seed, one history: a failing one is printed, and run alone with
 //! `WINDLASS_SEED=n`.
 
-#[path = "store_faults/disk.rs"]
-#[allow(dead_code)]
-mod disk;
-mod fault_simulation {
-    pub mod ground;
-    pub mod member;
-    pub mod random;
-    pub mod simulation;
-}
+mod ground;
+mod member;
+mod random;
+mod simulation;
 
 use std::thread;
 
-use fault_simulation::simulation::Simulation;
+use simulation::Simulation;
 use windlass_tests::home::Kind;
 
 /// Enough to meet every pair of neighbouring steps many times over, in some seconds.

@@ -9,7 +9,7 @@ use windlass_tests::crash::site::Site;
 use windlass_tests::work::gate;
 
 use super::small_disk::SmallDisk;
-use crate::{spec, start, stopped_well};
+use super::{spec, start, stopped_well};
 
 /// What `windlass --help` says of something that broke.
 const BROKEN: i32 = 7;

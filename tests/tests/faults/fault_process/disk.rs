@@ -15,7 +15,7 @@ use windlass_tests::work::{flow, gate, timestamp};
 
 use super::directory::files;
 use super::small_disk::SmallDisk;
-use crate::{spec, stopped_well};
+use super::{spec, stopped_well};
 
 /// Room for a store, its reserve and compiled plugins, and a little more.
 const ROOMY_MEBIBYTES: u32 = 48;

@@ -9,15 +9,10 @@ use windlass_tests::faulty::Faults;
 use windlass_tests::postgres::Schema;
 use windlass_tests::traces::{self, SEEDS};
 
-#[path = "store_postgres/holder.rs"]
 mod holder;
-#[path = "store_postgres/moving.rs"]
 mod moving;
-#[path = "store_postgres/plan.rs"]
 mod plan;
-#[path = "store_postgres/schema.rs"]
 mod schema;
-#[path = "store_postgres/tls.rs"]
 mod tls;
 
 async fn open(url: String) -> Arc<PostgresStore> {

@@ -1,13 +1,9 @@
 //! What the redb store does when the disk fails, is full, or loses its power.
 
-mod store_faults {
-    pub mod disk;
-    pub mod opening;
-}
+mod opening;
 
 use std::collections::BTreeMap;
 
-use store_faults::disk::{Disk, Fault};
 use windlass_core::decide::create::Timing;
 use windlass_core::id::JobId;
 use windlass_core::job::Job;
@@ -15,6 +11,7 @@ use windlass_host::store::{
     Change, CommitError, Cursor, JobFilter, RedbStore, Store, StoreFailure, UniqueKey, Unit,
 };
 use windlass_tests::conformance::fixture::{at, born, cancel, claim, decide, host_id, job_id, submit, unit};
+use windlass_tests::disk::{Disk, Fault};
 
 /// Units of one history before the power is cut.
 const UNITS: u64 = 4;

@@ -1,9 +1,7 @@
 //! Flows end to end: order, data, outputs. F01, F02, F09, F18, F22, W03, W08; patterns in the modules.
 
-mod e2e_flow {
-    mod graph;
-    mod parallel;
-}
+mod graph;
+mod parallel;
 
 use serde_json::json;
 use tonic::Code;

@@ -17,7 +17,7 @@ use windlass_tests::postgres::connect;
 use windlass_tests::postgres::server::Server;
 use windlass_tests::scripted::{Answer, Scripted};
 
-use crate::bench_on;
+use super::bench_on;
 
 /// Enough that every commit has company.
 const CLIENTS: usize = 6;

@@ -4,11 +4,9 @@
 //! Each server is of its test alone, or its connections lead through a proxy. What was acknowledged is there, once; no
 //! call is made twice; and the host neither spins nor needs a restart.
 
-mod fault_postgres {
-    pub mod commit;
-    pub mod load;
-    pub mod opening;
-}
+mod commit;
+mod load;
+mod opening;
 
 use std::sync::Arc;
 use std::time::Duration;

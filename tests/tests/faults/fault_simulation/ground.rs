@@ -6,7 +6,7 @@ use windlass_host::store::{RedbStore, Store};
 use windlass_tests::home::{Home, Kind};
 use windlass_tests::postgres::Schema;
 
-use crate::disk::{Disk, Fault};
+use windlass_tests::disk::{Disk, Fault};
 
 /// See the module.
 pub enum Ground {

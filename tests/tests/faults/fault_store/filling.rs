@@ -7,7 +7,7 @@ use windlass_proto::v1;
 use windlass_tests::bench::Bench;
 use windlass_tests::work::{flow, timestamp};
 
-use crate::disk::Disk;
+use windlass_tests::disk::Disk;
 
 /// Submissions until a disk is full: each takes some kilobytes of room that the file has left.
 const FILL_MAX: usize = 20_000;

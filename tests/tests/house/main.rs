@@ -1,0 +1,5 @@
+//! What the repository says of itself: its rules, its README, its examples.
+
+mod examples;
+mod readme;
+mod tidy;
