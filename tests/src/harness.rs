@@ -39,6 +39,8 @@ pub use upload::{UploadAnswer, digest_text, try_upload};
 
 /// How long the host lets calls finish when it stops. Tests open their gates first.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than the call of any test that waits for its end takes.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Hosts of one process each reserve address space for so many calls.
 const CONCURRENT_CALLS_MAX: usize = 16;
 
@@ -46,7 +48,7 @@ const CONCURRENT_CALLS_MAX: usize = 16;
 pub struct HostOptions {
     /// How many jobs run at once.
     pub slots: usize,
-    pub call_timeout: Duration,
+    pub limits: Limits,
     pub memory_bytes_max: u64,
     pub output_bytes_max: usize,
     pub policy: Policy,
@@ -61,7 +63,7 @@ impl Default for HostOptions {
     fn default() -> Self {
         Self {
             slots: 4,
-            call_timeout: Duration::from_secs(60),
+            limits: Limits { call_timeout: CALL_TIMEOUT, ..Limits::default() },
             memory_bytes_max: 64 << 20,
             output_bytes_max: 1 << 20,
             policy: Policy::default(),
@@ -186,7 +188,7 @@ impl TestHost {
             executors,
             grant_rule: self.grant_rule(),
             policy: self.options.policy.clone(),
-            limits: Limits { call_timeout: self.options.call_timeout, ..Limits::default() },
+            limits: self.options.limits.clone(),
             name: "test".to_owned(),
             slots: self.options.slots,
             guest_threads: 2,

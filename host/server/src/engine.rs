@@ -54,6 +54,11 @@ pub struct Limits {
     pub interval_min_ms: u64,
     /// The time that one call may take where its task names none.
     pub call_timeout: std::time::Duration,
+    /// How long one backup may take: at 1 MiB/s, which a slow line has, an hour is 3.5 GiB. Until it ends, the store
+    /// grows by all that is written meanwhile.
+    pub backup_timeout: std::time::Duration,
+    /// How long a client of a backup may take nothing of it.
+    pub backup_pause: std::time::Duration,
 }
 
 impl Default for Limits {
@@ -63,6 +68,8 @@ impl Default for Limits {
             batch_jobs_max: 1_000,
             interval_min_ms: 1_000,
             call_timeout: std::time::Duration::from_secs(300),
+            backup_timeout: std::time::Duration::from_secs(3_600),
+            backup_pause: std::time::Duration::from_secs(60),
         }
     }
 }

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use windlass_core::id::Digest;
 use windlass_core::permit::Policy;
 use windlass_host::clock::Clock as _;
+use windlass_host::engine::Limits;
 use windlass_host::store::{RedbStore, canonical, check};
 use windlass_proto::v1;
 use windlass_proto::v1::JobState;
@@ -133,6 +134,44 @@ async fn one_backup_at_a_time_and_one_that_is_given_up_makes_room() {
     assert_eq!(code(second.map(drop)), Code::ResourceExhausted);
     drop(first);
     host.until_holds("the place of the backup is not free", async || backup(&host).await.is_ok()).await;
+    host.finish().await;
+}
+
+/// A host whose backups take a while, and are bounded otherwise than usual.
+async fn bounded(limits: Limits) -> TestHost {
+    let host = TestHost::start_with(HostOptions { limits, ..HostOptions::default() }).await;
+    let large = vec![7; LARGE_BYTES];
+    host.store().put_blob(Digest::of(&large), large).await.expect("stored");
+    host
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_whose_time_is_up_is_cut_however_quickly_it_is_taken() {
+    let host = bounded(Limits { backup_timeout: Duration::from_millis(1), ..Limits::default() }).await;
+    let cut = backup(&host).await.expect_err("it takes longer");
+    assert_eq!(cut.code(), Code::DeadlineExceeded, "{cut:?}");
+    assert!(cut.message().contains("not taken within 1ms"), "{cut:?}");
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_not_taken_makes_room_and_its_client_is_told_when_it_comes_back() {
+    let host = bounded(Limits { backup_pause: Duration::from_millis(20), ..Limits::default() }).await;
+    let client = StoreServiceClient::new(host.channel());
+    let begin = async || client.clone().backup(v1::BackupStoreRequest {}).await;
+    let mut stalled = begin().await.expect("a backup begins").into_inner();
+    host.until_holds("the place of the backup is not free", async || begin().await.is_ok()).await;
+    let mut taken = 0;
+    let cut = loop {
+        match stalled.message().await {
+            Ok(Some(message)) => taken += message.chunk.len(),
+            Ok(None) => panic!("a backup that was cut ends with an error"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(cut.code(), Code::DeadlineExceeded, "{cut:?}");
+    assert!(cut.message().contains("not taken within 20ms"), "{cut:?}");
+    assert!(taken < LARGE_BYTES, "{taken} bytes of it were kept for the client");
     host.finish().await;
 }
 

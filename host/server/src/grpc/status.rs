@@ -100,9 +100,8 @@ pub(super) fn of_export(error: &ExportError) -> Status {
 
 /// The client took nothing for so long, or not everything within it.
 pub(super) fn too_slow(limit: Duration) -> Status {
-    let limit = limit.as_secs();
     Status::deadline_exceeded(format!(
-        "the backup was not taken within {limit} seconds: write it to a faster disk, or over a faster line"
+        "the backup was not taken within {limit:?}: write it to a faster disk, or over a faster line"
     ))
 }
 

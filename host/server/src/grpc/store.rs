@@ -1,9 +1,9 @@
 //! StoreService.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -13,15 +13,11 @@ use windlass_proto::v1::store_service_server::StoreService;
 
 use crate::engine::Engine;
 use crate::grpc::Services;
-use crate::grpc::plugin::CHUNK_TIMEOUT;
 use crate::grpc::principal::asked;
 use crate::grpc::status::{busy, draining, of_export, too_slow};
 
 /// Backups at once. Each keeps a snapshot open, on which the store can reuse no room; nobody needs two.
 const BACKUPS_MAX: usize = 1;
-/// How long one backup may take: at 1 MiB/s, which a slow line has, 3.5 GiB. Until it ends, the store grows by all
-/// that is written meanwhile.
-const BACKUP_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Chunks that wait for a slow client.
 const CHUNKS_MAX: usize = 2;
 /// Bytes of one message: a chunk with the longest of lines may be larger, and is sent in parts.
@@ -46,7 +42,7 @@ impl StorePlane {
 
 #[tonic::async_trait]
 impl StoreService for StorePlane {
-    type BackupStream = ReceiverStream<Result<v1::BackupStoreResponse, Status>>;
+    type BackupStream = BoxStream<'static, Result<v1::BackupStoreResponse, Status>>;
 
     async fn backup(
         &self,
@@ -57,35 +53,42 @@ impl StoreService for StorePlane {
         let place = self.backups.clone().try_acquire_owned();
         let place = place.map_err(|_| busy("another backup is under way: try again when it has ended"))?;
         let (tell, told) = mpsc::channel(CHUNKS_MAX);
+        let (fail, failed) = oneshot::channel();
         let backup = Backup { engine: self.engine.clone(), tell, _place: place };
-        tokio::spawn(backup.run(self.draining.clone()));
-        Ok(Response::new(ReceiverStream::new(told)))
+        let stopping = self.draining.clone();
+        tokio::spawn(async move {
+            if let Err(status) = backup.run(stopping).await {
+                // A client that is not there any more need not know.
+                let _ = fail.send(status);
+            }
+        });
+        // Beside the chunks, which may wait for a slow client for ever: it learns at last why they are not all.
+        let failure = stream::once(failed).filter_map(async |failed| failed.ok().map(Err));
+        Ok(Response::new(ReceiverStream::new(told).map(Ok).chain(failure).boxed()))
     }
 }
 
 /// A backup that a client takes.
 struct Backup {
     engine: Arc<Engine>,
-    tell: mpsc::Sender<Result<v1::BackupStoreResponse, Status>>,
+    tell: mpsc::Sender<v1::BackupStoreResponse>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Backup {
-    /// Sends everything, and at its end why it is not whole if it is not. Dropping the work ends the snapshot.
-    async fn run(self, stopping: CancellationToken) {
-        let failed = tokio::select! {
-            sent = self.send_all() => sent.err(),
-            () = self.tell.closed() => None,
-            () = stopping.cancelled() => Some(draining("back up again when it is back")),
-            () = tokio::time::sleep(BACKUP_TIMEOUT) => Some(too_slow(BACKUP_TIMEOUT)),
-        };
-        if let Some(status) = failed {
-            // A client that takes nothing more finds the stream ended without its last line.
-            drop(self.tell.send_timeout(Err(status), CHUNK_TIMEOUT).await);
+    /// Sends everything, or tells why it is not whole. Dropping the work ends the snapshot.
+    async fn run(self, stopping: CancellationToken) -> Result<(), Status> {
+        let timeout = self.engine.limits.backup_timeout;
+        tokio::select! {
+            sent = self.send_all() => sent,
+            () = self.tell.closed() => Ok(()),
+            () = stopping.cancelled() => Err(draining("back up again when it is back")),
+            () = tokio::time::sleep(timeout) => Err(too_slow(timeout)),
         }
     }
 
     async fn send_all(&self) -> Result<(), Status> {
+        let pause = self.engine.limits.backup_pause;
         let (chunks, mut written) = mpsc::channel::<Vec<u8>>(CHUNKS_MAX);
         let sending = async {
             while let Some(chunk) = written.recv().await {
@@ -93,8 +96,7 @@ impl Backup {
                 while !chunk.is_empty() {
                     let part = chunk.split_to(chunk.len().min(MESSAGE_BYTES));
                     let message = v1::BackupStoreResponse { chunk: part };
-                    let sent = self.tell.send_timeout(Ok(message), CHUNK_TIMEOUT).await;
-                    sent.map_err(|_| too_slow(CHUNK_TIMEOUT))?;
+                    self.tell.send_timeout(message, pause).await.map_err(|_| too_slow(pause))?;
                 }
             }
             Ok(())
