@@ -234,10 +234,13 @@ impl Pair {
                     if told.mark == Mark::Applying { Direction::Apply } else { Direction::Revert };
                 let name =
                     InstanceName { task: interpreter.names.tasks[seat.0].clone(), iteration: seat.1.clone() };
-                // What nobody gives a value fails the call, and is told apart from it.
-                if let Ok(input) = bench.job.input(&name, direction) {
-                    assert_eq!(input, interpreter.input(seat.0, &seat.1, direction), "of {name}");
-                }
+                let input = bench.job.input(&name, direction).ok();
+                assert_eq!(
+                    input,
+                    interpreter.input(seat.0, &seat.1, direction),
+                    "of {name}: {}",
+                    bench.trace()
+                );
             }
         }
     }
