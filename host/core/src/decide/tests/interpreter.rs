@@ -127,7 +127,7 @@ fn outcome((how, number): (u8, u8), direction: Direction) -> Outcome {
             let list: Vec<_> = (0..number / 4 % 4).collect();
             Outcome::Applied { output: Payload::json(&json!({"n": number % 4, "l": list})), undo: None }
         }
-        (0, Direction::Revert) => broken(),
+        (0 | 2, Direction::Revert) => broken(),
         (_, Direction::Revert) => reverted(),
     }
 }
