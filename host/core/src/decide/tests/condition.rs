@@ -1,9 +1,12 @@
 //! What is left out, and what that means for those around it: exact traces.
 
+use serde_json::json;
+
 use super::bench::broken;
 use super::scope::{bench, run, short};
-use super::shape::{Shape, flow_of, nested, t};
+use super::shape::{Shape, flow_of, for_each, literal, map, nested, repeat, t, times};
 use crate::call::Direction::{Apply, Revert};
+use crate::flow::Node;
 use crate::flow::Pattern::{Graph, Linear, Unordered};
 use crate::job::JobState;
 use crate::scope::SkipDepth;
@@ -43,4 +46,26 @@ fn only_what_comes_right_after_it_is_a_neighbour_of_what_is_left_out() {
     let inner = nested("inner", Graph, [t("p").when("false", SkipDepth::Neighbours), t("q").needs(&["p"])]);
     let (trace, state, _) = run(bench(flow_of(Linear, [inner, t("r"), t("s").needs(&["p"])])));
     assert_eq!((trace.as_str(), state), ("~p ~q r s", JobState::Succeeded));
+}
+
+#[test]
+fn a_scope_without_tasks_has_its_place_in_the_order_all_the_same() {
+    let ends = |empty: Node| {
+        let flow = flow_of(Graph, [t("a"), empty.needs(&["a"]), t("b").needs(&["e"])]);
+        let mut bench = bench(flow);
+        bench.claim();
+        assert_eq!(bench.calling(), "a");
+        let (trace, state, _) = run(bench);
+        (trace, state)
+    };
+    let empty = || nested("e", Linear, []);
+    let scopes = [times(2), repeat("round == 2", 3), map(literal(json!([1, 2])), Some(1))];
+    for empty in scopes.map(|scope| empty().scope(scope)) {
+        assert_eq!(ends(empty), ("a b".to_owned(), JobState::Succeeded));
+    }
+    let left_out = empty().when("false", SkipDepth::All);
+    assert_eq!(ends(left_out), ("a ~b".to_owned(), JobState::Succeeded));
+    let without_values = empty().scope(for_each(literal(json!([]))));
+    assert_eq!(ends(without_values), ("a -a".to_owned(), JobState::Reverted));
+    assert_eq!(ends(empty().scope(repeat("false", 2))), ("a -a".to_owned(), JobState::Reverted));
 }

@@ -139,7 +139,8 @@ impl Witness {
         assert_eq!(job.status.direction, Direction::Apply, "nothing is applied while unwinding");
         assert_eq!(job.status.state, JobState::Running, "{name} is applied by a running job");
         for before in &self.before[&name.task] {
-            assert!(self.is_settled(job, before, name), "{before} comes before {name}");
+            let path = &name.iteration[..self.shared(before, &name.task)];
+            assert!(self.is_settled(job, before, path), "{before} comes before {name}");
         }
         let run = job.status.runs.len() as u32;
         let failed = job.task_instances().filter(|i| i.state == TaskState::ApplyFailed && i.run == run);
@@ -196,19 +197,14 @@ impl Witness {
         of_one.iter().zip(of_other).take_while(|(one, other)| one == other).count()
     }
 
-    /// What of a task a later one has to do with is applied or left out.
-    fn is_settled(&self, job: &Job, task: &str, reader: &InstanceName) -> bool {
-        let beside = job.instances_of(task).filter(|instance| self.is_beside(&instance.name, reader));
-        match beside.last() {
-            Some(instance) => matches!(instance.state, TaskState::Applied | TaskState::Skipped),
-            // A map of nothing, or what is left out with its scope.
-            None => (0_usize..).zip(&self.scopes[task]).any(|(depth, scope)| {
-                let depth = depth.min(self.shared(task, &reader.task));
-                let is_beside = |i: &&TaskInstance| i.name.iteration[..depth] == reader.iteration[..depth];
-                let scope = job.instances_of(scope).filter(is_beside).last().map(|scope| scope.state);
-                matches!(scope, Some(TaskState::Applied | TaskState::Skipped))
-            }),
-        }
+    /// What of a task a later one has to do with is applied or left out; where it is in scopes that do not hold the
+    /// later one, that is the whole of the outermost of them. The path is that of the scopes that hold both.
+    fn is_settled(&self, job: &Job, task: &str, path: &[u32]) -> bool {
+        let instance = match self.scopes[task].get(path.len()) {
+            Some(scope) => job.instances.get(&InstanceName { task: scope.clone(), iteration: path.to_vec() }),
+            None => job.instances_of(task).filter(|i| i.name.iteration.starts_with(path)).last(),
+        };
+        instance.is_some_and(|i| matches!(i.state, TaskState::Applied | TaskState::Skipped))
     }
 
     fn check(&self, job: &Job) {
@@ -247,17 +243,12 @@ fn check_end(witness: &Witness, job: &Job) {
     match status.state {
         JobState::Succeeded => assert!(
             job.flow.tasks().all(|task| {
-                let whole = InstanceName { task: task.name.clone(), iteration: Vec::new() };
                 let is_good = |i: &TaskInstance| {
                     let is_over =
                         matches!(i.state, TaskState::Applied | TaskState::Skipped | TaskState::Reverted);
                     is_over || i.is_let_be()
                 };
-                let current = InstanceName {
-                    iteration: job.current(&task.name).map_or(Vec::new(), |i| i.name.iteration.clone()),
-                    ..whole
-                };
-                witness.is_settled(job, &task.name, &current) && job.instances_of(&task.name).all(is_good)
+                witness.is_settled(job, &task.name, &[]) && job.instances_of(&task.name).all(is_good)
             }),
             "all is applied or left out"
         ),

@@ -77,7 +77,7 @@ fn scope() -> impl Strategy<Value = Scope> {
         prop::sample::select(vec!["fixture.broken", "fixture.reject", "host.rounds", "host.expression"]);
     let except = prop::option::weighted(0.2, except);
     let retry =
-        (tries, except, prop::bool::weighted(0.15)).prop_map(|(strategy, except, revert_all)| ScopeRetry {
+        (tries, except, prop::bool::weighted(0.1)).prop_map(|(strategy, except, revert_all)| ScopeRetry {
             strategy,
             backoff: Backoff::default(),
             except: except.into_iter().map(str::to_owned).collect(),
@@ -115,7 +115,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => Just(What::Take),
         2 => Just(What::TakeBack),
         2 => Just(What::TakeValue),
-        4 => (0_usize..8, skips).prop_map(|(condition, skips)| What::When(condition, skips)),
+        6 => (0_usize..7, skips).prop_map(|(condition, skips)| What::When(condition, skips)),
         3 => prop::bool::weighted(0.1).prop_map(What::Scope),
     ];
     (any::<Index>(), any::<Index>(), what).prop_map(|(who, on, what)| Wish { who, on, what })
@@ -123,8 +123,8 @@ fn wish() -> impl Strategy<Value = Wish> {
 
 pub fn draft() -> impl Strategy<Value = Draft> {
     let tasks = prop::collection::vec((-1_i32..2, any::<Index>()), 1..=TASKS_MAX);
-    let flows = prop::collection::vec(flow_draft(0.8), 0..=FLOWS_MAX);
-    let wishes = prop::collection::vec(wish(), 0..16);
+    let flows = prop::collection::vec(flow_draft(0.7), 0..=FLOWS_MAX);
+    let wishes = prop::collection::vec(wish(), 0..18);
     let parallel_max = prop::option::weighted(0.2, 1_u32..4);
     (flow_draft(0.2), flows, tasks, wishes, parallel_max).prop_map(
         |(outermost, flows, tasks, wishes, parallel_max)| Draft {
@@ -252,7 +252,8 @@ fn when(kind: usize, on: usize, skips: SkipDepth) -> When {
         2 => "x > 0".to_owned(),
         3 => format!("!has(names.of{on}) || size(of{on}) < 2"),
         4 => format!("of{on}.n > 1"),
-        _ => format!("has(names.number{on}) && number{on} in [1, 2, 3]"),
+        5 => format!("has(names.number{on}) && number{on} in [1, 2, 3]"),
+        _ => "true".to_owned(),
     };
     When { condition, skips }
 }

@@ -33,17 +33,17 @@ impl Interpreter {
         until.holds(value).ok()
     }
 
-    /// The input of a task's call; properties that nobody gives are missing.
-    pub fn input(&self, task: usize, path: &[u32], direction: Direction) -> Value {
+    /// The input of a task's call; none where nobody gives one of its properties.
+    pub fn input(&self, task: usize, path: &[u32], direction: Direction) -> Option<Value> {
         let task = self.flow.tasks().nth(task).expect("it is a task");
         let inputs = match (direction, &task.revert_inputs, &task.inputs) {
             (Direction::Revert, Some(inputs), _) | (_, _, Inputs::Named(inputs)) => inputs,
-            (_, _, Inputs::Arguments) => return self.arguments.clone().into_iter().collect(),
+            (_, _, Inputs::Arguments) => return Some(self.arguments.clone().into_iter().collect()),
         };
         let resolved = inputs
             .iter()
-            .filter_map(|(property, input)| Some((property.clone(), self.resolve(&task.name, path, input)?)));
-        resolved.collect()
+            .map(|(property, input)| Some((property.clone(), self.resolve(&task.name, path, input)?)));
+        resolved.collect::<Option<serde_json::Map<_, _>>>().map(Value::Object)
     }
 
     pub fn resolve(&self, reader: &str, path: &[u32], input: &Input) -> Option<Value> {

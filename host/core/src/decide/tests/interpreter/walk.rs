@@ -107,11 +107,7 @@ impl Interpreter {
                 self.end = Some(if is_clean { JobState::Reverted } else { JobState::Failed });
             }
             _ => {
-                assert!(
-                    is_done,
-                    "something can always go on {:?} {:?} {:?}",
-                    self.told, self.scopes, self.tree
-                );
+                assert!(is_done, "something can always go on");
                 self.end = Some(JobState::Succeeded);
             }
         }
