@@ -120,12 +120,10 @@ fn what_is_no_flow_is_refused_with_its_place() {
     refused("a.yaml", "tasks:\n- name: a\n  name: b\n", "line 3, column 3", &["name"]);
     refused("a.yaml", "tasks:\n- name: a\n  plugin: p\n", "line 2,", &["no `action`"]);
     refused("a.yaml", "tasks: []\nretry: {}\n", "line 2,", &["`times`"]);
-    refused(
-        "a.yaml",
-        "tasks: []\nretry: {times: 1}\nmap: {over: {name: x}, name: y}\n",
-        "line 1,",
-        &["one of"],
-    );
+    // The whole of a file has no place in it.
+    let both = "tasks: []\nretry: {times: 1}\nmap: {over: {name: x}, name: y}\n";
+    let told = parse("a.yaml", both).map(|_| ()).expect_err("it is no flow").to_string();
+    assert!(told.contains("one of `retry`, `repeat` and `map`"), "{told}");
     refused("a.yaml", "tasks: []\nparallel_max: yes\n", "line 2,", &[]);
     refused("a.yaml", "tasks: []\nretry: {times: 1, revert_all: yes}\n", "line 2,", &[]);
     refused("a.yaml", "tasks: []\n---\ntasks: []\n", "line", &["document"]);
