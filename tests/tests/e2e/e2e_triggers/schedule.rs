@@ -45,7 +45,9 @@ async fn an_interval_makes_one_job_per_occurrence_and_operation_whatever_restart
             assert!(!origin.manual && !origin.operation.is_empty() && origin.trigger_generation == 1);
         }
     }
-    assert_eq!(host.ledger().len(), 8);
+    // A call that was under way in the crash is made again, under its key.
+    let keys: std::collections::BTreeSet<_> = host.ledger().into_iter().map(|line| line.key).collect();
+    assert_eq!(keys.len(), 8);
     host.finish().await;
 }
 
