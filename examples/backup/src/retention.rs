@@ -15,6 +15,8 @@ use crate::name::{self, ArchiveName};
 
 const TRASH: &str = ".trash";
 const COMPLETE: &str = "complete";
+/// How often a directory is listed again that changed while it was: each time, another call got something done.
+const LISTINGS_MAX: u32 = 100;
 /// What is being emptied: renamed first, so that a half-emptied trash is never taken for a whole one.
 const EMPTYING: &str = ".emptying";
 /// Hexadecimal digits of the key's hash.
@@ -178,16 +180,7 @@ impl<'a> Shelf<'a> {
     }
 
     fn trashes(&self) -> io::Result<Vec<String>> {
-        let listed = match fs::read_dir(self.root.join(TRASH)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            listed => listed?,
-        };
-        let mut names = Vec::new();
-        for entry in listed {
-            // A name that is not UTF-8 is not one of ours.
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        Ok(names)
+        names(&self.root.join(TRASH))
     }
 
     fn trash(&self, name: &str) -> PathBuf {
@@ -205,21 +198,28 @@ impl<'a> Shelf<'a> {
 
 /// The published archives of a prefix in a directory; none if there is no such directory.
 fn published(directory: &Path, prefix: &str) -> io::Result<Vec<ArchiveName>> {
-    let listed = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed?,
-    };
-    let mut found = Vec::new();
-    for entry in listed {
-        let Ok(file) = entry?.file_name().into_string() else {
-            continue;
+    let parsed = names(directory)?.into_iter().filter_map(|file| ArchiveName::parse(&file).ok());
+    let published = parsed.filter(|(archive, is_published)| *is_published && archive.prefix() == prefix);
+    Ok(published.map(|(archive, _)| archive).collect())
+}
+
+/// What is in a directory; nothing if there is no such directory.
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let mut listings = 0;
+    loop {
+        let listed = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
         };
-        match ArchiveName::parse(&file) {
-            Ok((archive, true)) if archive.prefix() == prefix => found.push(archive),
-            _ => {}
+        // A name that is not UTF-8 is not one of ours.
+        let names = listed.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        match names.collect::<io::Result<Vec<_>>>() {
+            Ok(names) => return Ok(names.into_iter().flatten().collect()),
+            // The host looks at each entry, and a publication beside this one has renamed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && listings < LISTINGS_MAX => listings += 1,
+            Err(error) => return Err(error),
         }
     }
-    Ok(found)
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {
