@@ -58,8 +58,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
 /// As a client sees it.
 async fn through_grpc(host: &TestHost) -> Result<f64> {
     let client = host.jobs();
-    let spec =
-        v1::JobSpec { arguments_json: r#"{"a": 1}"#.to_owned(), grants: None, ..host.spec(action("echo")) };
+    let spec = v1::JobSpec { arguments_json: r#"{"a": 1}"#.to_owned(), ..host.spec(action("echo")) };
     rate(|_| {
         let (mut client, spec) = (client.clone(), spec.clone());
         async move {
