@@ -152,11 +152,11 @@ impl<'a> View<'a> {
 
     pub fn stand(&self, direction: Direction, seat: &Seat) -> Stand {
         match (direction, self.plan.is_task(seat.node)) {
-            (Direction::Apply, true) => self.apply_stand(seat),
+            (Direction::Apply, true) => self.apply_stand(seat, Stand::Calling),
             (Direction::Revert, true) => {
                 self.undoable(seat).map_or(Stand::Done, |instance| self.revert_stand(instance))
             }
-            (Direction::Apply, false) => self.scope_stand(seat),
+            (Direction::Apply, false) => self.apply_stand(seat, Stand::Within),
             (Direction::Revert, false) => match self.current(seat).map(|instance| instance.state) {
                 None | Some(TaskState::Pending | TaskState::Reverted | TaskState::Skipped) => Stand::Done,
                 Some(_) => Stand::Open,
@@ -164,29 +164,12 @@ impl<'a> View<'a> {
         }
     }
 
-    fn apply_stand(&self, seat: &Seat) -> Stand {
+    /// `under_way`: how what has begun stands, a call or what is inside a scope.
+    fn apply_stand(&self, seat: &Seat, under_way: Stand) -> Stand {
         let Some(instance) = self.current(seat) else { return Stand::Open };
         match instance.state {
             TaskState::Applied | TaskState::Skipped => Stand::Done,
-            TaskState::Applying | TaskState::Reverting => Stand::Calling,
-            TaskState::Backoff => instance.next_try.map_or(Stand::Open, Stand::Sleeping),
-            TaskState::ApplyFailed if self.is_of_this_run(instance) => Stand::Failed,
-            // An operator's retry.
-            TaskState::ApplyFailed
-            | TaskState::Pending
-            | TaskState::InDoubt
-            | TaskState::Reverted
-            | TaskState::RevertFailed
-            | TaskState::Accepted
-            | TaskState::SkippedRevert => Stand::Open,
-        }
-    }
-
-    fn scope_stand(&self, seat: &Seat) -> Stand {
-        let Some(instance) = self.current(seat) else { return Stand::Open };
-        match instance.state {
-            TaskState::Applied | TaskState::Skipped => Stand::Done,
-            TaskState::Applying | TaskState::Reverting => Stand::Within,
+            TaskState::Applying | TaskState::Reverting => under_way,
             TaskState::Backoff => instance.next_try.map_or(Stand::Open, Stand::Sleeping),
             TaskState::ApplyFailed if self.is_of_this_run(instance) => Stand::Failed,
             // An operator's retry.
