@@ -131,7 +131,7 @@ fn advice(code: Code, details: &ErrorDetails) -> Option<String> {
         Code::NotFound => kind
             .filter(|kind| ["plugin", "trigger", "operation", "flow", "job", "host"].contains(kind))
             .map(|kind| format!("`windlass {kind} list` shows what there is")),
-        Code::Aborted => Some("read it again, and repeat with its new etag".to_owned()),
+        Code::Aborted => Some("read it again, and repeat with its new etag or revision".to_owned()),
         Code::Unavailable => Some(match details.retry_info().and_then(|info| info.retry_delay) {
             Some(pause) => format!("again in {}", crate::time::human(pause)),
             None => "again in a moment; the host's log says what it waits for".to_owned(),
