@@ -5,7 +5,7 @@
 //! has no type; that a `COMMIT` is a simple query, and that a commit is answered by `CommandComplete` with that word.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -19,6 +19,8 @@ const PORT: u16 = 5432;
 const QUERY: u8 = b'Q';
 const COMMAND_COMPLETE: u8 = b'C';
 const COMMIT: &[u8] = b"COMMIT";
+/// How the claim of a commit id is answered: the first insertion after a commit that nobody heard of.
+const CLAIMED: &[u8] = b"INSERT 0 1";
 
 /// See the module.
 pub struct Proxy {
@@ -35,6 +37,8 @@ pub enum Moment {
     Before,
     /// It has made it, and its answer is lost.
     After,
+    /// It never sees it, and what it answers to the question whether it has made it is lost as well.
+    BeforeAndUntold,
 }
 
 /// Which commit is cut, and how.
@@ -43,6 +47,15 @@ struct Cut {
     commits: AtomicU64,
     answers: AtomicU64,
     wanted: Mutex<Option<(u64, Moment)>>,
+    /// The next claim is to be cut.
+    is_untold: AtomicBool,
+}
+
+/// Which way messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
 }
 
 impl Cut {
@@ -51,21 +64,37 @@ impl Cut {
     }
 
     /// Whether this message is the one.
-    fn is_now(&self, kind: u8, body: &[u8], counted: Moment) -> bool {
-        let (expected, count) = match counted {
-            Moment::Before => (QUERY, &self.commits),
-            Moment::After => (COMMAND_COMPLETE, &self.answers),
+    fn is_now(&self, kind: u8, body: &[u8], way: Way) -> bool {
+        let (expected, count) = match way {
+            Way::ToServer => (QUERY, &self.commits),
+            Way::ToClient => (COMMAND_COMPLETE, &self.answers),
         };
-        if kind != expected || !body.starts_with(COMMIT) {
+        if kind != expected {
+            return false;
+        }
+        if way == Way::ToClient && body.starts_with(CLAIMED) {
+            return self.is_untold.swap(false, Ordering::SeqCst);
+        }
+        if !body.starts_with(COMMIT) {
             return false;
         }
         let number = count.fetch_add(1, Ordering::SeqCst) + 1;
         let mut wanted = self.wanted();
-        let is_now = *wanted == Some((number, counted));
-        if is_now {
-            *wanted = None;
+        let is_now = wanted.is_some_and(|(wanted, moment)| wanted == number && moment.way() == way);
+        if is_now && let Some((_, moment)) = wanted.take() {
+            self.is_untold.store(moment == Moment::BeforeAndUntold, Ordering::SeqCst);
         }
         is_now
+    }
+}
+
+impl Moment {
+    /// Which of the two messages of a commit is lost.
+    fn way(self) -> Way {
+        match self {
+            Self::Before | Self::BeforeAndUntold => Way::ToServer,
+            Self::After => Way::ToClient,
+        }
     }
 }
 
@@ -94,16 +123,16 @@ impl Proxy {
 
     /// The n-th commit from now on, counted from 1, goes wrong, and its connection is broken.
     pub fn cut(&self, n: u64, moment: Moment) {
-        let so_far = match moment {
-            Moment::Before => &self.cut.commits,
-            Moment::After => &self.cut.answers,
+        let so_far = match moment.way() {
+            Way::ToServer => &self.cut.commits,
+            Way::ToClient => &self.cut.answers,
         };
         *self.cut.wanted() = Some((so_far.load(Ordering::SeqCst) + n, moment));
     }
 
     /// Whether it has.
     pub fn has_cut(&self) -> bool {
-        self.cut.wanted().is_none()
+        self.cut.wanted().is_none() && !self.cut.is_untold.load(Ordering::SeqCst)
     }
 
     /// Commits that were answered.
@@ -132,8 +161,8 @@ async fn accept(listener: UnixListener, server: PathBuf, cut: Arc<Cut>) {
             let (from_server, to_server) = server.into_split();
             // When one way ends, so does the other.
             tokio::select! {
-                _ = pass_on(from_client, to_server, &cut, Moment::Before) => {}
-                _ = pass_on(from_server, to_client, &cut, Moment::After) => {}
+                _ = pass_on(from_client, to_server, &cut, Way::ToServer) => {}
+                _ = pass_on(from_server, to_client, &cut, Way::ToClient) => {}
             }
         });
     }
@@ -144,9 +173,9 @@ async fn pass_on(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     cut: &Cut,
-    counted: Moment,
+    way: Way,
 ) -> std::io::Result<()> {
-    if counted == Moment::Before {
+    if way == Way::ToServer {
         let length = from.read_u32().await?;
         let start = body(&mut from, length).await?;
         to.write_u32(length).await?;
@@ -156,7 +185,7 @@ async fn pass_on(
         let kind = from.read_u8().await?;
         let length = from.read_u32().await?;
         let body = body(&mut from, length).await?;
-        if cut.is_now(kind, &body, counted) {
+        if cut.is_now(kind, &body, way) {
             return Ok(());
         }
         let mut message = Vec::with_capacity(body.len() + 5);

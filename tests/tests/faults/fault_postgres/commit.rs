@@ -1,5 +1,5 @@
 //! Fault 19 on the wire: at every commit of a job's life the connection breaks, before the server hears of the commit,
-//! or when it has made it and nobody is told.
+//! when it has made it and nobody is told, or before it hears of it and of the answer to "did you make it?" too.
 
 use std::sync::Arc;
 
@@ -61,4 +61,10 @@ async fn fault_19_a_commit_that_the_server_never_heard_of_is_made_again_and_no_c
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_19_a_commit_that_the_server_made_and_nobody_was_told_of_is_found_and_no_call_is_made_twice() {
     breaks_at_every_commit(Moment::After).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_19_a_commit_that_was_not_made_is_not_taken_for_made_when_the_claim_of_its_id_is_not_answered()
+{
+    breaks_at_every_commit(Moment::BeforeAndUntold).await;
 }

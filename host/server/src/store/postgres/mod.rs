@@ -4,7 +4,7 @@
 //! connections of their own. Invariants: one process has the database, and every transaction of another is refused;
 //! what was acknowledged is committed; a read sees what was acknowledged before it began.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -97,8 +97,14 @@ impl PostgresStore {
         let (works, receiver) = mpsc::channel(QUEUE_MAX);
         let (told, ousted) = watch::channel(None);
         let state = WriterState::default();
-        let writer =
-            Writer { connector, holder, works: receiver, ousted: told, session: Some(session), state };
+        let writer = Writer {
+            connector,
+            holder,
+            works: receiver,
+            ousted: told,
+            session: Some(Arc::new(session)),
+            state,
+        };
         let writer = tokio::spawn(writer.run());
         Ok(Self {
             readers,

@@ -1,4 +1,9 @@
 //! The session of the writer: its connection, and what it needs there.
+//!
+//! Invariant: a transaction holds the session that it began in, and is written and committed there or nowhere. On
+//! another session its statements would be transactions of their own.
+
+use std::sync::Arc;
 
 use futures::future::try_join3;
 use tokio::time::timeout;
@@ -62,7 +67,7 @@ impl Session {
     }
 
     /// Begins a transaction under an id, and locks and reads what its units name.
-    pub async fn begin(&self, id: Uuid, names: &Names) -> Result<Stored, StepError> {
+    pub async fn begin(self: Arc<Self>, id: Uuid, names: &Names) -> Result<(Transaction, Stored), StepError> {
         let begun = async {
             let rows = load(&self.client, &self.statements, names);
             let (_, _, rows) = try_join3(
@@ -77,32 +82,29 @@ impl Session {
             Ok(rows)
         };
         match timeout(ANSWER_MAX, begun).await {
-            Ok(Ok(stored)) => Ok(stored),
+            Ok(Ok(stored)) => Ok((Transaction { session: self }, stored)),
             Ok(Err(LoadError::Database(error))) => Err(StepError::Database(error)),
             Ok(Err(LoadError::Broken(failure))) => Err(StepError::Broken(failure)),
             Err(_) => Err(StepError::Silent),
         }
     }
 
-    /// Writes and commits.
-    pub async fn commit(&self, columns: &Columns, holder: Uuid, is_sweeping: bool) -> Result<(), StepError> {
-        let committed = write::commit(&self.client, &self.statements, columns, holder, is_sweeping);
-        match timeout(ANSWER_MAX, committed).await {
-            Ok(committed) => Ok(committed?),
-            Err(_) => Err(StepError::Silent),
-        }
-    }
-
-    /// Ends a transaction that wrote nothing. False: the connection is of no use any more.
+    /// Ends a transaction, if there is one. False: the connection is of no use any more.
     pub async fn roll_back(&self) -> bool {
         matches!(timeout(ANSWER_MAX, self.client.batch_execute("ROLLBACK")).await, Ok(Ok(())))
     }
 
-    /// Whether the transaction with this id was committed. Where it was not, it never will be: its id is taken.
+    /// Whether the transaction with this id was committed. Where it was not, it never will be: its id is claimed. Says
+    /// the same when it is asked again, as after a claim whose answer was lost.
     pub async fn was_committed(&self, id: Uuid) -> Result<bool, StepError> {
-        let claim = "INSERT INTO commit_id (id) VALUES ($1) ON CONFLICT DO NOTHING";
-        match timeout(ANSWER_MAX, self.client.execute(claim, &[&id])).await {
-            Ok(inserted) => Ok(inserted? == 0),
+        let claim = "INSERT INTO commit_id (id, is_committed) VALUES ($1, false) ON CONFLICT DO NOTHING";
+        let asked = async {
+            // Waits for the transaction, where it is still under way.
+            self.client.execute(claim, &[&id]).await?;
+            self.client.query_one("SELECT is_committed FROM commit_id WHERE id = $1", &[&id]).await
+        };
+        match timeout(ANSWER_MAX, asked).await {
+            Ok(row) => Ok(row?.get(0)),
             Err(_) => Err(StepError::Silent),
         }
     }
@@ -127,6 +129,23 @@ impl Session {
             Ok(true) => {}
             Ok(false) => tracing::debug!("the session before this one still has the lock of the database"),
             Err(error) => tracing::debug!(error = failure::text(&error), "the lock was not asked for"),
+        }
+    }
+}
+
+/// A transaction under way. Dropped, it is left to whoever goes on with the session, to be rolled back.
+pub(super) struct Transaction {
+    session: Arc<Session>,
+}
+
+impl Transaction {
+    /// Writes and commits.
+    pub async fn commit(self, columns: &Columns, holder: Uuid, is_sweeping: bool) -> Result<(), StepError> {
+        let Session { client, statements } = &*self.session;
+        let committed = write::commit(client, statements, columns, holder, is_sweeping);
+        match timeout(ANSWER_MAX, committed).await {
+            Ok(committed) => Ok(committed?),
+            Err(_) => Err(StepError::Silent),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! refused unit, whose refusal may rest on one that is not. A batch that the database refuses is halved until the
 //! unit is found that it is about: its neighbours are committed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,7 +41,7 @@ pub(super) struct Writer {
     pub works: mpsc::Receiver<Work>,
     /// Told once, when this process may not write any more.
     pub ousted: watch::Sender<Option<Ousted>>,
-    pub session: Option<Session>,
+    pub session: Option<Arc<Session>>,
     pub state: WriterState,
 }
 
@@ -146,30 +147,24 @@ impl Writer {
         let is_sweeping = self.state.swept.is_none_or(|swept| swept.elapsed() > SWEEP_PERIOD);
         let session = self.session().await.map_err(AttemptError::Store)?;
         let names = Names::of(works.iter().map(|work| &work.unit));
-        let stored = match session.begin(id, &names).await {
-            Ok(stored) => stored,
+        let (transaction, stored) = match session.begin(id, &names).await {
+            Ok(begun) => begun,
             Err(error) => return Err(self.failed(error, None).await),
         };
         let mut batch = Batch::over(stored);
         let results: Results = works.iter().map(|work| batch.unit(&work.unit)).collect();
         if batch.is_empty() {
-            if !session.roll_back().await {
-                self.session = None;
-            }
+            self.roll_back().await;
             return Ok(results);
         }
         let columns = match Columns::of(&batch) {
             Ok(columns) => columns,
             Err(failure) => {
-                if !session.roll_back().await {
-                    self.session = None;
-                }
+                self.roll_back().await;
                 return Err(AttemptError::Batch(failure));
             }
         };
-        let holder = self.holder;
-        let session = self.session().await.map_err(AttemptError::Store)?;
-        match session.commit(&columns, holder, is_sweeping).await {
+        match transaction.commit(&columns, self.holder, is_sweeping).await {
             Ok(()) => {
                 if is_sweeping {
                     self.state.swept = Some(Instant::now());
@@ -195,7 +190,7 @@ impl Writer {
         };
         let failure = failure::failure(&error);
         let remedy = remedy(&error);
-        if remedy == Remedy::Reconnect || self.session.as_ref().is_none_or(Session::is_closed) {
+        if remedy == Remedy::Reconnect || self.session.as_ref().is_none_or(|session| session.is_closed()) {
             tracing::info!(%failure, "the connection to the database was lost");
             self.session = None;
             return AttemptError::Lost { results: sent, failure };
@@ -247,30 +242,32 @@ impl Writer {
     }
 
     /// The connection, made again where it was lost. Fails at once where that failed a moment ago.
-    async fn session(&mut self) -> Result<&Session, StoreFailure> {
+    async fn session(&mut self) -> Result<Arc<Session>, StoreFailure> {
         if let Some(ousted) = &*self.ousted.borrow() {
             return Err(StoreFailure::Down(ousted.to_string()));
         }
-        if self.session.as_ref().is_some_and(Session::is_closed) {
+        if self.session.as_ref().is_some_and(|session| session.is_closed()) {
             self.session = None;
         }
-        if self.session.is_none() {
-            let recent = self.state.failed.as_ref().filter(|(at, _)| at.elapsed() < CONNECT_PAUSE);
-            if let Some((_, failure)) = recent {
-                return Err(failure.clone());
+        if let Some(session) = &self.session {
+            return Ok(session.clone());
+        }
+        let recent = self.state.failed.as_ref().filter(|(at, _)| at.elapsed() < CONNECT_PAUSE);
+        if let Some((_, failure)) = recent {
+            return Err(failure.clone());
+        }
+        match self.connect().await {
+            Ok(session) => {
+                let session = Arc::new(session);
+                self.state.failed = None;
+                self.session = Some(session.clone());
+                Ok(session)
             }
-            match self.connect().await {
-                Ok(session) => {
-                    self.state.failed = None;
-                    self.session = Some(session);
-                }
-                Err(failure) => {
-                    self.state.failed = Some((Instant::now(), failure.clone()));
-                    return Err(failure);
-                }
+            Err(failure) => {
+                self.state.failed = Some((Instant::now(), failure.clone()));
+                Err(failure)
             }
         }
-        Ok(self.session.as_ref().expect("it was just made"))
     }
 
     async fn connect(&self) -> Result<Session, StoreFailure> {
