@@ -140,8 +140,9 @@ impl LogbookService for LogbookPlane {
                 EngineError::invalid("cursor", "is none of this host: give one as it was answered")
             })?,
         };
-        let (tell, told) = mpsc::channel(MESSAGES_MAX);
-        let tail = Tail { engine: self.engine.clone(), kinds: request.kinds, cursor, tell };
+        let (tell, told) = mpsc::channel(MESSAGES_MAX + 1);
+        let farewell = tell.clone().try_reserve_owned().expect("there is room before the first message");
+        let tail = Tail { engine: self.engine.clone(), kinds: request.kinds, cursor, tell, farewell };
         tokio::spawn(tail.run(self.draining.clone()));
         Ok(Response::new(ReceiverStream::new(told)))
     }
@@ -153,6 +154,8 @@ struct Tail {
     kinds: Vec<String>,
     cursor: Cursor,
     tell: mpsc::Sender<Result<v1::TailEntriesResponse, Status>>,
+    /// The place of the last message: why it ended is told also to a client that has not read all before it.
+    farewell: mpsc::OwnedPermit<Result<v1::TailEntriesResponse, Status>>,
 }
 
 impl Tail {
@@ -166,8 +169,7 @@ impl Tail {
                 None => return,
             },
         };
-        // A client that does not read any more learns it from the end of the stream.
-        let _ = tell.try_send(Err(end));
+        self.farewell.send(Err(end));
     }
 
     /// Returns where the tail cannot go on; without an error where the client hung up.

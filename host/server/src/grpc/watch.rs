@@ -6,6 +6,7 @@
 //! Invariants:
 //! - Entries are sent without gap or duplicate, whatever bulletins are lost.
 //! - A slow client makes its watch wait: nothing piles up but a bounded number of messages and bulletins.
+//! - Why a watch ended is told also to a client that has not read all before it: there is a place kept for that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -53,6 +54,8 @@ pub(super) struct Watch {
     /// Calls that have begun and not ended as of that entry, with the last progress that was told.
     calls: BTreeMap<InstanceName, f32>,
     client: Client,
+    /// The place of the last message.
+    farewell: OwnedPermit<Message>,
 }
 
 /// Why a watch ends.
@@ -98,10 +101,11 @@ impl Watch {
             );
             return Err(Status::out_of_range(message));
         }
-        let (tell, told) = mpsc::channel(MESSAGES_MAX);
+        let (tell, told) = mpsc::channel(MESSAGES_MAX + 1);
+        let farewell = tell.clone().try_reserve_owned().expect("there is room before the first message");
         let client = Client { tell, stopping: stopping.clone(), last: Instant::now() };
         let (engine, principal) = (engine.clone(), principal.to_owned());
-        let watch = Self { engine, job: id, principal, seen, calls: BTreeMap::new(), client };
+        let watch = Self { engine, job: id, principal, seen, calls: BTreeMap::new(), client, farewell };
         tokio::spawn(watch.run(job, news));
         Ok(told)
     }
@@ -112,8 +116,7 @@ impl Watch {
             Err(Stop::Draining) => draining(&format!("watch on from {}", self.seen + 1)),
             Err(Stop::Refused(error)) => error.into(),
         };
-        // A client that does not read any more learns it from the end of the stream.
-        let _ = self.client.tell.try_send(Err(stop));
+        self.farewell.send(Err(stop));
     }
 
     async fn follow(&mut self, job: Job, mut news: Receiver<Bulletin>) -> Result<(), Stop> {
