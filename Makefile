@@ -3,7 +3,7 @@
 # One profile and one set of packages for all of them: cargo builds wasmtime once, which takes minutes.
 
 CARGO ?= cargo
-WASM := --release --target wasm32-wasip2 -p windlass-example-backup -p windlass-fixtures
+WASM := --release --target wasm32-wasip2 -p windlass-example-backup -p windlass-example-provision -p windlass-fixtures
 SOURCE ?= .
 
 # The programs whose suites every store passes: on PostgreSQL when redb has had its turn.

@@ -4,13 +4,14 @@
 //! input and its evidence alone: every call is made in a fresh instance, possibly on another host.
 
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::context::Context;
 use crate::failure::{Failure, Fault};
 
-/// One thing that a plugin can do, and its undoing.
+/// One thing that a plugin can do, and its undoing. Where what it begins may finish elsewhere, later than its call, it is
+/// an [`ObservedAction`](crate::ObservedAction) instead.
 ///
 /// Both functions may be called again for the same task instance: after a failure that asked for it, and after a
 /// crash that left nobody knowing how far they came. [`Context::prior`] tells which. So write them to be
@@ -66,29 +67,52 @@ impl<Output, Undo> Applied<Output, Undo> {
     }
 }
 
-/// What revert is told of the apply that it undoes.
+/// What revert, and the observation of an [`ObservedAction`](crate::ObservedAction), are told of the apply.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Evidence<Output, Undo> {
-    pub end: End<Output>,
+pub struct Evidence<Output, Undo, Handle = NoHandle> {
+    pub end: End<Output, Handle>,
     /// Every undo record of every attempt, oldest first. Attempts that were repeated have written theirs again.
     pub undo: Vec<Undo>,
 }
 
-/// How the apply ended.
+/// How the apply ended. Only an [`ObservedAction`](crate::ObservedAction) has handles.
 #[derive(Debug, Clone, PartialEq)]
-pub enum End<Output> {
+pub enum End<Output, Handle = NoHandle> {
+    /// Also where it was accepted first, and found present.
     Applied(Output),
-    Failed(Fault),
+    /// Begun, and not known to be there yet.
+    Accepted(Handle),
+    /// The handle, where it was accepted first.
+    Failed { fault: Fault, handle: Option<Handle> },
     /// Nobody knows how far it came: the host was lost while it ran.
     Interrupted,
 }
 
-impl<Output, Undo> Evidence<Output, Undo> {
+/// The handle of an [`Action`]: there is none, for its apply is never accepted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum NoHandle {}
+
+impl<'de> Deserialize<'de> for NoHandle {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom("the action never answers `accepted`, so that it belongs to another plugin"))
+    }
+}
+
+impl<Output, Undo, Handle> Evidence<Output, Undo, Handle> {
     /// The output, if the apply succeeded.
     pub fn output(&self) -> Option<&Output> {
         match &self.end {
             End::Applied(output) => Some(output),
-            End::Failed(_) | End::Interrupted => None,
+            End::Accepted(_) | End::Failed { .. } | End::Interrupted => None,
+        }
+    }
+
+    /// The handle, if the apply was accepted and has not become ready. One that has left its output instead.
+    pub fn handle(&self) -> Option<&Handle> {
+        match &self.end {
+            End::Accepted(handle) => Some(handle),
+            End::Failed { handle, .. } => handle.as_ref(),
+            End::Applied(_) | End::Interrupted => None,
         }
     }
 }

@@ -7,22 +7,18 @@
 use std::time::Duration;
 
 use crate::action::End;
-use crate::bindings::exports::windlass::plugin::executor as wit;
-use crate::bindings::windlass::plugin::types::{
-    Applied, End as WitEnd, Fault as WitFault, Later, Prior as WitPrior,
-};
-use crate::bindings::windlass::plugin::{job, journal};
+use crate::bindings::windlass::plugin::{job, journal, types as wit};
 use crate::context::Prior;
-use crate::dispatch::{self, Call, Entry, JSON, Raw, RawEvidence};
+use crate::dispatch::{self, Call, Entry, JSON, Raw, RawDone, RawEvidence, RawObservation};
 use crate::failure::{Failure, Fault};
 use crate::host::Host;
 use crate::journal::Stop;
+use crate::observed::{Done, Observation};
+use crate::observing::exports::windlass::plugin::observer;
 
 /// The exported apply.
 pub fn apply(entries: &[Entry], call: wit::Call, input: wit::Payload) -> Result<wit::Done, wit::Failure> {
-    let applied = dispatch::apply(entries, &Imports, &call.into(), input.into())?;
-    let undo = applied.undo.map(json);
-    Ok(wit::Done::Applied(Applied { output: json(applied.output), undo }))
+    Ok(Entry::apply(entries, &Imports, &call.into(), input.into())?.into())
 }
 
 /// The exported revert.
@@ -32,9 +28,18 @@ pub fn revert(
     input: wit::Payload,
     evidence: wit::Evidence,
 ) -> Result<Option<wit::Payload>, wit::Failure> {
-    let evidence = decode_evidence(evidence)?;
-    let said = dispatch::revert(entries, &Imports, &call.into(), input.into(), evidence)?;
+    let said = Entry::revert(entries, &Imports, &call.into(), input.into(), evidence.into())?;
     Ok(said.map(json))
+}
+
+/// The exported observe.
+pub fn observe(
+    entries: &[Entry],
+    call: wit::Call,
+    input: wit::Payload,
+    evidence: wit::Evidence,
+) -> Result<observer::Observation, wit::Failure> {
+    Ok(Entry::observe(entries, &Imports, &call.into(), input.into(), evidence.into())?.into())
 }
 
 /// The host, through the component's imports.
@@ -70,18 +75,45 @@ fn json(bytes: Vec<u8>) -> wit::Payload {
     wit::Payload { media_type: JSON.into(), bytes }
 }
 
-/// The SDK never ends an apply with `accepted`, so that such evidence belongs to another plugin.
-fn decode_evidence(evidence: wit::Evidence) -> Result<RawEvidence, Failure> {
-    let end = match evidence.end {
-        WitEnd::Applied(output) => End::Applied(output.into()),
-        WitEnd::Accepted(_) => {
-            let message = "the evidence says that the apply was accepted, which this plugin never answers";
-            return Err(Failure::broken("evidence.invalid", message));
+impl From<RawDone> for wit::Done {
+    fn from(done: RawDone) -> Self {
+        match done {
+            Done::Applied(applied) => wit::Done::Applied(wit::Applied {
+                output: json(applied.output),
+                undo: applied.undo.map(json),
+            }),
+            Done::Accepted(accepted) => wit::Done::Accepted(wit::Accepted {
+                handle: json(accepted.handle),
+                undo: accepted.undo.map(json),
+                observe_after_ms: milliseconds(accepted.observe_after),
+            }),
         }
-        WitEnd::Failed((fault, _)) => End::Failed(fault.into()),
-        WitEnd::Interrupted => End::Interrupted,
-    };
-    Ok(RawEvidence { end, undo: evidence.undo.into_iter().map(Raw::from).collect() })
+    }
+}
+
+impl From<RawObservation> for observer::Observation {
+    fn from(observation: RawObservation) -> Self {
+        match observation {
+            Observation::Present(output) => Self::Present(json(output)),
+            Observation::Absent(fault) => Self::Absent(fault.map(Into::into)),
+            Observation::Drifted(fault) => Self::Drifted(fault.map(Into::into)),
+            Observation::Unknown { after } => Self::Unknown(after.map(milliseconds)),
+        }
+    }
+}
+
+impl From<wit::Evidence> for RawEvidence {
+    fn from(evidence: wit::Evidence) -> Self {
+        let end = match evidence.end {
+            wit::End::Applied(output) => End::Applied(output.into()),
+            wit::End::Accepted(handle) => End::Accepted(handle.into()),
+            wit::End::Failed((fault, handle)) => {
+                End::Failed { fault: fault.into(), handle: handle.map(Raw::from) }
+            }
+            wit::End::Interrupted => End::Interrupted,
+        };
+        RawEvidence { end, undo: evidence.undo.into_iter().map(Raw::from).collect() }
+    }
 }
 
 impl From<wit::Payload> for Raw {
@@ -100,9 +132,9 @@ impl From<wit::Call> for Call {
             attempt: call.attempt,
             scope_attempt: call.scope_attempt,
             prior: match call.prior {
-                WitPrior::None => Prior::None,
-                WitPrior::Failed => Prior::Failed,
-                WitPrior::Interrupted => Prior::Interrupted,
+                wit::Prior::None => Prior::None,
+                wit::Prior::Failed => Prior::Failed,
+                wit::Prior::Interrupted => Prior::Interrupted,
             },
             idempotency_key: call.idempotency_key,
             fence: call.fence,
@@ -113,17 +145,17 @@ impl From<wit::Call> for Call {
     }
 }
 
-impl From<WitFault> for Fault {
-    fn from(fault: WitFault) -> Self {
+impl From<wit::Fault> for Fault {
+    fn from(fault: wit::Fault) -> Self {
         let detail = fault.detail.map(|detail| dispatch::fault_detail(&detail.media_type, &detail.bytes));
         Fault { class: fault.class, message: fault.message, causes: fault.causes, detail }
     }
 }
 
-impl From<Fault> for WitFault {
+impl From<Fault> for wit::Fault {
     fn from(fault: Fault) -> Self {
         let detail = fault.detail.map(|detail| json(detail.to_string().into_bytes()));
-        WitFault { class: fault.class, message: fault.message, causes: fault.causes, detail }
+        wit::Fault { class: fault.class, message: fault.message, causes: fault.causes, detail }
     }
 }
 
@@ -131,7 +163,7 @@ impl From<Failure> for wit::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Retry { fault, after } => {
-                wit::Failure::Retry(Later { fault: fault.into(), after_ms: after.map(milliseconds) })
+                wit::Failure::Retry(wit::Later { fault: fault.into(), after_ms: after.map(milliseconds) })
             }
             Failure::Reject(fault) => wit::Failure::Reject(fault.into()),
             Failure::Broken(fault) => wit::Failure::Broken(fault.into()),

@@ -9,6 +9,7 @@ use crate::action::{Action, Applied, End, Evidence};
 use crate::context::{Context, Prior};
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::observed::{Accepted, Done, Observation, ObservedAction};
 
 /// The media type of every payload that the SDK reads and writes.
 pub const JSON: &str = "application/json";
@@ -37,50 +38,76 @@ pub struct Raw {
     pub bytes: Vec<u8>,
 }
 
-/// What revert is told, before it is decoded.
+/// What revert and observe are told, before it is decoded.
 #[derive(Debug, Clone)]
 pub struct RawEvidence {
-    pub end: End<Raw>,
+    pub end: End<Raw, Raw>,
     pub undo: Vec<Raw>,
 }
 
-/// A successful apply, encoded.
-#[derive(Debug, Clone)]
-pub struct RawApplied {
-    pub output: Vec<u8>,
-    pub undo: Option<Vec<u8>>,
-}
+/// An apply that did not fail, encoded.
+pub type RawDone = Done<Vec<u8>, Vec<u8>, Vec<u8>>;
 
-type ApplyFunction = fn(&dyn Host, &Call, Raw) -> Result<RawApplied, Failure>;
+/// An observation, encoded.
+pub type RawObservation = Observation<Vec<u8>>;
+
+type ApplyFunction = fn(&dyn Host, &Call, Raw) -> Result<RawDone, Failure>;
 type RevertFunction = fn(&dyn Host, &Call, Raw, RawEvidence) -> Result<Option<Vec<u8>>, Failure>;
+type ObserveFunction = fn(&dyn Host, &Call, Raw, RawEvidence) -> Result<RawObservation, Failure>;
 
 /// An action by its name, without its types.
 pub struct Entry {
     name: &'static str,
     apply: ApplyFunction,
     revert: RevertFunction,
+    observe: Option<ObserveFunction>,
 }
 
 impl Entry {
     pub const fn of<A: Action>() -> Self {
-        Entry { name: A::NAME, apply: apply_action::<A>, revert: revert_action::<A> }
+        Entry { name: A::NAME, apply: apply_action::<A>, revert: revert_action::<A>, observe: None }
     }
-}
 
-/// Calls apply of the action that the call names.
-pub fn apply(entries: &[Entry], host: &dyn Host, call: &Call, input: Raw) -> Result<RawApplied, Failure> {
-    (find(entries, &call.action)?.apply)(host, call, input)
-}
+    pub const fn observed<A: ObservedAction>() -> Self {
+        Entry {
+            name: A::NAME,
+            apply: apply_observed::<A>,
+            revert: revert_observed::<A>,
+            observe: Some(observe::<A>),
+        }
+    }
 
-/// Calls revert of the action that the call names.
-pub fn revert(
-    entries: &[Entry],
-    host: &dyn Host,
-    call: &Call,
-    input: Raw,
-    evidence: RawEvidence,
-) -> Result<Option<Vec<u8>>, Failure> {
-    (find(entries, &call.action)?.revert)(host, call, input, evidence)
+    /// Calls apply of the action that the call names.
+    pub fn apply(entries: &[Entry], host: &dyn Host, call: &Call, input: Raw) -> Result<RawDone, Failure> {
+        (find(entries, &call.action)?.apply)(host, call, input)
+    }
+
+    /// Calls revert of the action that the call names.
+    pub fn revert(
+        entries: &[Entry],
+        host: &dyn Host,
+        call: &Call,
+        input: Raw,
+        evidence: RawEvidence,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        (find(entries, &call.action)?.revert)(host, call, input, evidence)
+    }
+
+    /// Calls observe of the action that the call names.
+    pub fn observe(
+        entries: &[Entry],
+        host: &dyn Host,
+        call: &Call,
+        input: Raw,
+        evidence: RawEvidence,
+    ) -> Result<RawObservation, Failure> {
+        let entry = find(entries, &call.action)?;
+        let Some(observe) = entry.observe else {
+            let message = format!("{} is no observed action: there is nothing to observe", entry.name);
+            return Err(Failure::reject("action.not_observed", message));
+        };
+        observe(host, call, input, evidence)
+    }
 }
 
 fn find<'a>(entries: &'a [Entry], action: &str) -> Result<&'a Entry, Failure> {
@@ -91,15 +118,9 @@ fn find<'a>(entries: &'a [Entry], action: &str) -> Result<&'a Entry, Failure> {
     })
 }
 
-pub(crate) fn apply_action<A: Action>(
-    host: &dyn Host,
-    call: &Call,
-    input: Raw,
-) -> Result<RawApplied, Failure> {
-    let input = decode_input::<A>(&input)?;
-    let Applied { output, undo } = A::apply(&Context::new(call, host), input)?;
-    let undo = undo.map(|undo| encode(&undo, "the undo record")).transpose()?;
-    Ok(RawApplied { output: encode(&output, "the output")?, undo })
+pub(crate) fn apply_action<A: Action>(host: &dyn Host, call: &Call, input: Raw) -> Result<RawDone, Failure> {
+    let input = decode_input(A::NAME, &input)?;
+    encode_applied(&A::apply(&Context::new(call, host), input)?)
 }
 
 pub(crate) fn revert_action<A: Action>(
@@ -108,30 +129,97 @@ pub(crate) fn revert_action<A: Action>(
     input: Raw,
     evidence: RawEvidence,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let input = decode_input::<A>(&input)?;
-    let evidence = decode_evidence::<A>(evidence)?;
-    let said = A::revert(&Context::new(call, host), input, evidence)?;
-    said.map(|said| encode(&said, "the revert's value")).transpose()
+    let input = decode_input(A::NAME, &input)?;
+    let evidence = decode_evidence(A::NAME, evidence)?;
+    encode_said(A::revert(&Context::new(call, host), input, evidence)?)
 }
 
-fn decode_input<A: Action>(input: &Raw) -> Result<A::Input, Failure> {
+pub(crate) fn apply_observed<A: ObservedAction>(
+    host: &dyn Host,
+    call: &Call,
+    input: Raw,
+) -> Result<RawDone, Failure> {
+    let input = decode_input(A::NAME, &input)?;
+    let Accepted { handle, undo, observe_after } = match A::apply(&Context::new(call, host), input)? {
+        Done::Applied(applied) => return encode_applied(&applied),
+        Done::Accepted(accepted) => accepted,
+    };
+    let (handle, undo) = (encode(&handle, "the handle")?, encode_undo(undo.as_ref())?);
+    Ok(Done::Accepted(Accepted { handle, undo, observe_after }))
+}
+
+pub(crate) fn revert_observed<A: ObservedAction>(
+    host: &dyn Host,
+    call: &Call,
+    input: Raw,
+    evidence: RawEvidence,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let input = decode_input(A::NAME, &input)?;
+    let evidence = decode_evidence(A::NAME, evidence)?;
+    encode_said(A::revert(&Context::new(call, host), input, evidence)?)
+}
+
+pub(crate) fn observe<A: ObservedAction>(
+    host: &dyn Host,
+    call: &Call,
+    input: Raw,
+    evidence: RawEvidence,
+) -> Result<RawObservation, Failure> {
+    let input = decode_input(A::NAME, &input)?;
+    let evidence = decode_evidence(A::NAME, evidence)?;
+    Ok(match A::observe(&Context::new(call, host), input, evidence)? {
+        Observation::Present(output) => Observation::Present(encode(&output, "the output")?),
+        Observation::Absent(fault) => Observation::Absent(fault),
+        Observation::Drifted(fault) => Observation::Drifted(fault),
+        Observation::Unknown { after } => Observation::Unknown { after },
+    })
+}
+
+fn decode_input<Input: DeserializeOwned>(action: &str, input: &Raw) -> Result<Input, Failure> {
     decode(input).map_err(|error| {
-        Failure::reject("input.invalid", format!("the input of {} does not decode: {error}", A::NAME))
+        Failure::reject("input.invalid", format!("the input of {action} does not decode: {error}"))
     })
 }
 
 /// Undoing with half of the evidence would leave the other half behind: all of it must decode.
-fn decode_evidence<A: Action>(evidence: RawEvidence) -> Result<Evidence<A::Output, A::Undo>, Failure> {
+fn decode_evidence<Output, Undo, Handle>(
+    action: &str,
+    evidence: RawEvidence,
+) -> Result<Evidence<Output, Undo, Handle>, Failure>
+where
+    Output: DeserializeOwned,
+    Undo: DeserializeOwned,
+    Handle: DeserializeOwned,
+{
     let invalid = |what: &str, error: DecodeError| {
-        Failure::broken("evidence.invalid", format!("{what} of {} does not decode: {error}", A::NAME))
+        Failure::broken("evidence.invalid", format!("{what} of {action} does not decode: {error}"))
     };
+    let handle = |handle: &Raw| decode(handle).map_err(|error| invalid("the handle", error));
     let end = match evidence.end {
         End::Applied(output) => End::Applied(decode(&output).map_err(|error| invalid("the output", error))?),
-        End::Failed(fault) => End::Failed(fault),
+        End::Accepted(accepted) => End::Accepted(handle(&accepted)?),
+        End::Failed { fault, handle: accepted } => {
+            End::Failed { fault, handle: accepted.as_ref().map(handle).transpose()? }
+        }
         End::Interrupted => End::Interrupted,
     };
     let undo = evidence.undo.iter().map(decode).collect::<Result<_, _>>();
     Ok(Evidence { end, undo: undo.map_err(|error| invalid("an undo record", error))? })
+}
+
+fn encode_applied<Output: Serialize, Undo: Serialize>(
+    applied: &Applied<Output, Undo>,
+) -> Result<RawDone, Failure> {
+    let undo = encode_undo(applied.undo.as_ref())?;
+    Ok(Done::Applied(Applied { output: encode(&applied.output, "the output")?, undo }))
+}
+
+fn encode_undo(undo: Option<&impl Serialize>) -> Result<Option<Vec<u8>>, Failure> {
+    undo.map(|undo| encode(undo, "the undo record")).transpose()
+}
+
+fn encode_said(said: Option<serde_json::Value>) -> Result<Option<Vec<u8>>, Failure> {
+    said.map(|said| encode(&said, "the revert's value")).transpose()
 }
 
 /// Why a payload does not decode.
@@ -170,6 +258,8 @@ pub fn fault_detail(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::trial::MemoryHost;
 
@@ -195,7 +285,43 @@ mod tests {
         }
     }
 
-    const ACTIONS: &[Entry] = &[Entry::of::<Double>()];
+    /// Accepts, and is present as soon as it is asked for by its handle.
+    struct Later;
+
+    impl ObservedAction for Later {
+        const NAME: &'static str = "later";
+        const DESCRIPTION: &'static str = "Doubles a number, later";
+        type Input = u32;
+        type Output = u32;
+        type Undo = String;
+        type Handle = u64;
+
+        fn apply(_: &Context<'_, String>, input: u32) -> Result<Done<u32, String, u64>, Failure> {
+            Ok(Accepted::new(u64::from(input), Duration::from_secs(5)).with_undo("forget".into()).into())
+        }
+
+        fn observe(
+            _: &Context<'_, String>,
+            input: u32,
+            evidence: Evidence<u32, String, u64>,
+        ) -> Result<Observation<u32>, Failure> {
+            Ok(match evidence.handle() {
+                Some(handle) if *handle == u64::from(input) => Observation::Present(input * 2),
+                Some(_) => Observation::drifted("later.other", "it is that of another number"),
+                None => Observation::unknown(),
+            })
+        }
+
+        fn revert(
+            _: &Context<'_, String>,
+            _: u32,
+            evidence: Evidence<u32, String, u64>,
+        ) -> Result<Option<serde_json::Value>, Failure> {
+            Ok(Some(serde_json::json!({ "handle": evidence.handle(), "undo": evidence.undo })))
+        }
+    }
+
+    const ACTIONS: &[Entry] = &[Entry::of::<Double>(), Entry::observed::<Later>()];
 
     fn call(action: &str) -> Call {
         Call { action: action.into(), ..crate::trial::first_call("double") }
@@ -205,22 +331,64 @@ mod tests {
         Raw::json(text.as_bytes().to_vec())
     }
 
+    fn apply(action: &str, input: Raw) -> Result<RawDone, Failure> {
+        Entry::apply(ACTIONS, &MemoryHost::default(), &call(action), input)
+    }
+
+    fn revert(action: &str, evidence: RawEvidence) -> Result<Option<Vec<u8>>, Failure> {
+        Entry::revert(ACTIONS, &MemoryHost::default(), &call(action), json("21"), evidence)
+    }
+
+    fn observe(action: &str, evidence: RawEvidence) -> Result<RawObservation, Failure> {
+        Entry::observe(ACTIONS, &MemoryHost::default(), &call(action), json("21"), evidence)
+    }
+
+    fn fault(class: &str) -> crate::failure::Fault {
+        crate::failure::Fault::new(class, "for a test")
+    }
+
     #[test]
     fn a_call_reaches_its_action_as_types() {
-        let applied = apply(ACTIONS, &MemoryHost::default(), &call("double"), json("21")).unwrap();
-        assert_eq!(
-            (applied.output.as_slice(), applied.undo.as_deref()),
-            (&b"42"[..], Some(&b"\"halve\""[..]))
-        );
+        let applied = apply("double", json("21")).unwrap();
+        let undo = Some(b"\"halve\"".to_vec());
+        assert_eq!(applied, Done::Applied(Applied { output: b"42".to_vec(), undo }));
 
         let evidence = RawEvidence { end: End::Applied(json("42")), undo: vec![json("\"halve\"")] };
-        let said = revert(ACTIONS, &MemoryHost::default(), &call("double"), json("21"), evidence).unwrap();
-        assert_eq!(said.unwrap(), br#"{"output":42,"undo":["halve"]}"#);
+        assert_eq!(revert("double", evidence).unwrap().unwrap(), br#"{"output":42,"undo":["halve"]}"#);
+    }
+
+    #[test]
+    fn what_was_accepted_is_observed_and_undone_by_its_handle() {
+        let accepted = apply("later", json("21")).unwrap();
+        let undo = Some(b"\"forget\"".to_vec());
+        let observe_after = Duration::from_secs(5);
+        assert_eq!(accepted, Done::Accepted(Accepted { handle: b"21".to_vec(), undo, observe_after }));
+
+        let of = |end| RawEvidence { end, undo: vec![] };
+        assert_eq!(observe("later", of(End::Accepted(json("21")))), Ok(Observation::Present(b"42".to_vec())));
+        assert!(matches!(observe("later", of(End::Accepted(json("3")))), Ok(Observation::Drifted(Some(_)))));
+        assert_eq!(observe("later", of(End::Interrupted)), Ok(Observation::unknown()));
+
+        for end in
+            [End::Accepted(json("21")), End::Failed { fault: fault("later.gone"), handle: Some(json("21")) }]
+        {
+            assert_eq!(revert("later", of(end)).unwrap().unwrap(), br#"{"handle":21,"undo":[]}"#);
+        }
+    }
+
+    #[test]
+    fn an_action_that_is_not_observed_has_nothing_to_observe_and_takes_no_handle() {
+        let accepted = || RawEvidence { end: End::Accepted(json("21")), undo: vec![] };
+        let Err(Failure::Reject(refused)) = observe("double", accepted()) else { panic!("must be rejected") };
+        assert_eq!(refused.class, "action.not_observed");
+        let Err(Failure::Broken(refused)) = revert("double", accepted()) else { panic!("must be broken") };
+        assert_eq!(refused.class, "evidence.invalid");
+        assert!(refused.message.contains("never answers `accepted`"), "{}", refused.message);
     }
 
     #[test]
     fn an_unknown_action_is_rejected_by_name() {
-        let failure = apply(ACTIONS, &MemoryHost::default(), &call("triple"), json("1")).unwrap_err();
+        let failure = apply("triple", json("1")).unwrap_err();
         let Failure::Reject(fault) = failure else { panic!("must be rejected: {failure:?}") };
         assert_eq!(fault.class, "action.unknown");
         assert!(fault.message.contains("triple") && fault.message.contains("double"), "{}", fault.message);
@@ -230,7 +398,7 @@ mod tests {
     fn input_that_does_not_decode_is_rejected() {
         let text = Raw { media_type: "text/plain".into(), bytes: b"21".to_vec() };
         for input in [json("\"many\""), json(""), text] {
-            let failure = apply(ACTIONS, &MemoryHost::default(), &call("double"), input).unwrap_err();
+            let failure = apply("double", input).unwrap_err();
             let Failure::Reject(fault) = failure else { panic!("must be rejected: {failure:?}") };
             assert_eq!(fault.class, "input.invalid");
         }
@@ -239,8 +407,7 @@ mod tests {
     #[test]
     fn evidence_that_does_not_decode_undoes_nothing() {
         let evidence = RawEvidence { end: End::Interrupted, undo: vec![json("\"halve\""), json("7")] };
-        let failure =
-            revert(ACTIONS, &MemoryHost::default(), &call("double"), json("21"), evidence).unwrap_err();
+        let failure = revert("double", evidence).unwrap_err();
         let Failure::Broken(fault) = failure else { panic!("must be broken: {failure:?}") };
         assert_eq!(fault.class, "evidence.invalid");
     }

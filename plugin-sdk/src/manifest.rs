@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::action::Action;
+use crate::observed::ObservedAction;
 
 /// The format that this SDK writes.
 const FORMAT: u32 = 1;
@@ -56,6 +57,9 @@ pub struct ActionManifest {
     /// JSON Schema of the output.
     pub output: Value,
     pub reversible: bool,
+    /// Whether its apply may be accepted, and is then observed: see [`ObservedAction`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed: bool,
 }
 
 /// What the plugin asks to be granted. It tells people what to grant; it grants nothing.
@@ -123,6 +127,19 @@ impl ActionManifest {
             input: input_schema::<A::Input>(),
             output: output_schema::<A::Output>(),
             reversible: A::REVERSIBLE,
+            observed: false,
+        }
+    }
+
+    /// What the types of an observed action say.
+    pub fn observed<A: ObservedAction>() -> Self {
+        ActionManifest {
+            name: A::NAME.into(),
+            description: A::DESCRIPTION.into(),
+            input: input_schema::<A::Input>(),
+            output: output_schema::<A::Output>(),
+            reversible: A::REVERSIBLE,
+            observed: true,
         }
     }
 }
@@ -270,6 +287,7 @@ mod tests {
             input: input_schema::<T>(),
             output: output_schema::<T>(),
             reversible: true,
+            observed: false,
         }
     }
 
@@ -325,6 +343,19 @@ mod tests {
         let schema = input_schema::<Strict>();
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(schema["required"], serde_json::json!(["name"]));
+    }
+
+    #[test]
+    fn only_an_observed_action_is_said_to_be_one() {
+        let plain = to_json(&action::<u32>("reserve"));
+        assert!(plain.get("observed").is_none(), "a manifest from before stays as it is: {plain}");
+        assert!(!serde_json::from_value::<ActionManifest>(plain).unwrap().observed);
+        let observed = to_json(&ActionManifest { observed: true, ..action::<u32>("acquire") });
+        assert_eq!(observed["observed"], true);
+    }
+
+    fn to_json(action: &ActionManifest) -> Value {
+        serde_json::to_value(action).unwrap()
     }
 
     #[test]

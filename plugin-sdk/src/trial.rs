@@ -34,25 +34,37 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::action::{Action, End};
+use crate::action::{Action, End, Evidence};
 use crate::context::Prior;
-use crate::dispatch::{self, Call, Raw, RawEvidence};
+use crate::dispatch::{self, Call, Raw, RawDone, RawEvidence};
 use crate::failure::{Failure, Fault};
 use crate::host::Host;
 use crate::journal::Stop;
+use crate::observed::Done;
+
+mod observed;
+
+pub use observed::ObservedTrial;
 
 /// What a trial's calls are told of the time that is left.
 const ALIVE_MS: u64 = 60_000;
 
-/// One task instance of an action, called in a test.
+/// One task instance of an [`Action`], called in a test.
 pub struct Trial<A> {
+    instance: Instance,
+    action: PhantomData<fn(A)>,
+}
+
+/// One task instance, without the types of its action.
+struct Instance {
     host: MemoryHost,
     apply: Call,
     revert: Call,
-    end: End<Raw>,
-    action: PhantomData<fn(A)>,
+    observe: Call,
+    end: End<Raw, Raw>,
 }
 
 /// The journal of a trial.
@@ -63,7 +75,63 @@ pub struct MemoryHost {
     progress: RefCell<Vec<(f32, String)>>,
     failures: Vec<(String, Fault)>,
     writes_left: Cell<Option<u32>>,
+    /// Every write is denied, as in an observation.
+    only_reads: Cell<bool>,
 }
+
+/// What both kinds of trial can do.
+macro_rules! shared_methods {
+    () => {
+        /// Another task instance: its key, and its revert's.
+        #[must_use]
+        pub fn with_key(mut self, key: &str) -> Self {
+            self.instance.apply.idempotency_key = key.into();
+            self.instance.observe.idempotency_key = key.into();
+            self.instance.revert.idempotency_key = format!("{key}-revert");
+            self
+        }
+
+        /// The nominal time of the job. Times before 1970 count as 1970.
+        #[must_use]
+        pub fn fired_for(mut self, time: SystemTime) -> Self {
+            let since = time.duration_since(UNIX_EPOCH).map(|since| since.as_millis());
+            let milliseconds = since.ok().and_then(|since| u64::try_from(since).ok()).unwrap_or(0);
+            self.instance.apply.fired_for_ms = milliseconds;
+            self.instance.observe.fired_for_ms = milliseconds;
+            self.instance.revert.fired_for_ms = milliseconds;
+            self
+        }
+
+        /// The failures that a revert may ask for.
+        #[must_use]
+        pub fn with_failures(mut self, failures: Vec<(String, Fault)>) -> Self {
+            self.instance.host.failures = failures;
+            self
+        }
+
+        /// The host stops accepting durable writes after this many: the way to end an action in its middle. Until
+        /// `accept_writes`.
+        pub fn refuse_writes_after(&mut self, writes: u32) {
+            self.instance.host.writes_left.set(Some(writes));
+        }
+
+        pub fn accept_writes(&mut self) {
+            self.instance.host.writes_left.set(None);
+        }
+
+        /// The host died before it could write down how the last attempt ended. What was accepted is forgotten with it.
+        pub fn lose_outcome(&mut self) {
+            self.instance.end = End::Interrupted;
+            self.instance.apply.prior = Prior::Interrupted;
+        }
+
+        /// Every progress so far, oldest first.
+        pub fn progress(&self) -> Vec<(f32, String)> {
+            self.instance.host.progress.borrow().clone()
+        }
+    };
+}
+use shared_methods;
 
 impl<A: Action> Default for Trial<A> {
     fn default() -> Self {
@@ -74,92 +142,100 @@ impl<A: Action> Default for Trial<A> {
 impl<A: Action> Trial<A> {
     /// Nothing has been called yet. The key is `trial`, the job fired for the Unix epoch.
     pub fn new() -> Self {
-        let call = first_call(A::NAME);
-        let revert = Call { idempotency_key: "trial-revert".into(), ..call.clone() };
-        Trial { host: MemoryHost::default(), apply: call, revert, end: End::Interrupted, action: PhantomData }
+        Trial { instance: Instance::of(A::NAME), action: PhantomData }
     }
 
-    /// Another task instance: its key, and its revert's.
-    #[must_use]
-    pub fn with_key(mut self, key: &str) -> Self {
-        self.apply.idempotency_key = key.into();
-        self.revert.idempotency_key = format!("{key}-revert");
-        self
-    }
-
-    /// The nominal time of the job. Times before 1970 count as 1970.
-    #[must_use]
-    pub fn fired_for(mut self, time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).map(|since| since.as_millis());
-        let milliseconds = since.ok().and_then(|since| u64::try_from(since).ok()).unwrap_or(0);
-        self.apply.fired_for_ms = milliseconds;
-        self.revert.fired_for_ms = milliseconds;
-        self
-    }
-
-    /// The failures that a revert may ask for.
-    #[must_use]
-    pub fn with_failures(mut self, failures: Vec<(String, Fault)>) -> Self {
-        self.host.failures = failures;
-        self
-    }
-
-    /// The host stops accepting durable writes after this many: the way to end an action in its middle. Until
-    /// [`Trial::accept_writes`].
-    pub fn refuse_writes_after(&mut self, writes: u32) {
-        self.host.writes_left.set(Some(writes));
-    }
-
-    pub fn accept_writes(&mut self) {
-        self.host.writes_left.set(None);
-    }
+    shared_methods!();
 
     /// One attempt of apply.
     pub fn apply(&mut self, input: &Value) -> Result<A::Output, Failure> {
-        let applied = dispatch::apply_action::<A>(&self.host, &self.apply, raw(input));
-        self.apply.attempt += 1;
-        match applied {
-            Ok(applied) => {
-                self.host.undo.borrow_mut().extend(applied.undo);
-                self.end = End::Applied(Raw::json(applied.output.clone()));
-                Ok(serde_json::from_slice(&applied.output)?)
-            }
-            Err(failure) => {
-                self.end = End::Failed(failure.fault().clone());
-                // Once interrupted, always interrupted: the next one cannot know more.
-                if self.apply.prior != Prior::Interrupted {
-                    self.apply.prior = Prior::Failed;
-                }
-                Err(failure)
-            }
+        let Instance { host, apply, .. } = &self.instance;
+        let done = dispatch::apply_action::<A>(host, apply, raw(input));
+        match self.instance.applied(done)? {
+            Done::Applied(applied) => Ok(serde_json::from_slice(&applied.output)?),
+            Done::Accepted(_) => unreachable!("an action that is not observed has no way to say `accepted`"),
         }
-    }
-
-    /// The host died before it could write down how the last attempt ended.
-    pub fn lose_outcome(&mut self) {
-        self.end = End::Interrupted;
-        self.apply.prior = Prior::Interrupted;
     }
 
     /// One attempt of revert, with all that the attempts of apply have left as evidence.
     pub fn revert(&mut self, input: &Value) -> Result<Option<Value>, Failure> {
+        let Instance { host, revert, .. } = &self.instance;
+        let said = dispatch::revert_action::<A>(host, revert, raw(input), self.instance.evidence());
+        self.instance.reverted(said)
+    }
+
+    /// One attempt of revert with other evidence than that of this trial: for an action that is the revert of a whole
+    /// flow, and gets what all its tasks have left.
+    pub fn revert_with(
+        &mut self,
+        input: &Value,
+        evidence: &Evidence<A::Output, A::Undo>,
+    ) -> Result<Option<Value>, Failure> {
+        let end = match &evidence.end {
+            End::Applied(output) => End::Applied(Raw::json(serde_json::to_vec(output)?)),
+            End::Accepted(handle) => match *handle {},
+            End::Failed { fault, .. } => End::Failed { fault: fault.clone(), handle: None },
+            End::Interrupted => End::Interrupted,
+        };
+        let undo = evidence.undo.iter().map(|record| serde_json::to_vec(record).map(Raw::json));
+        let evidence = RawEvidence { end, undo: undo.collect::<Result<_, _>>()? };
+        let Instance { host, revert, .. } = &self.instance;
+        let said = dispatch::revert_action::<A>(host, revert, raw(input), evidence);
+        self.instance.reverted(said)
+    }
+
+    /// Every undo record so far, oldest first.
+    pub fn undo(&self) -> Result<Vec<A::Undo>, Failure> {
+        self.instance.undo()
+    }
+}
+
+impl Instance {
+    fn of(action: &str) -> Self {
+        let apply = first_call(action);
+        let revert = Call { idempotency_key: "trial-revert".into(), ..apply.clone() };
+        let observe = apply.clone();
+        Instance { host: MemoryHost::default(), apply, revert, observe, end: End::Interrupted }
+    }
+
+    /// Keeps how an attempt of apply ended.
+    fn applied(&mut self, done: Result<RawDone, Failure>) -> Result<RawDone, Failure> {
+        self.apply.attempt += 1;
+        match &done {
+            Ok(Done::Applied(applied)) => {
+                self.host.undo.borrow_mut().extend(applied.undo.clone());
+                self.end = End::Applied(Raw::json(applied.output.clone()));
+            }
+            Ok(Done::Accepted(accepted)) => {
+                self.host.undo.borrow_mut().extend(accepted.undo.clone());
+                self.end = End::Accepted(Raw::json(accepted.handle.clone()));
+            }
+            Err(failure) => {
+                self.end = End::Failed { fault: failure.fault().clone(), handle: None };
+                // Once interrupted, always interrupted: the next one cannot know more.
+                if self.apply.prior != Prior::Interrupted {
+                    self.apply.prior = Prior::Failed;
+                }
+            }
+        }
+        done
+    }
+
+    fn evidence(&self) -> RawEvidence {
         let undo = self.host.undo.borrow().iter().cloned().map(Raw::json).collect();
-        let evidence = RawEvidence { end: self.end.clone(), undo };
-        let said = dispatch::revert_action::<A>(&self.host, &self.revert, raw(input), evidence);
+        RawEvidence { end: self.end.clone(), undo }
+    }
+
+    /// Keeps that an attempt of revert was made.
+    fn reverted(&mut self, said: Result<Option<Vec<u8>>, Failure>) -> Result<Option<Value>, Failure> {
         self.revert.attempt += 1;
         self.revert.prior = Prior::Interrupted;
         Ok(said?.map(|said| serde_json::from_slice(&said)).transpose()?)
     }
 
-    /// Every undo record so far, oldest first.
-    pub fn undo(&self) -> Result<Vec<A::Undo>, Failure> {
+    fn undo<Undo: DeserializeOwned>(&self) -> Result<Vec<Undo>, Failure> {
         let records = self.host.undo.borrow();
         Ok(records.iter().map(|record| serde_json::from_slice(record)).collect::<Result<_, _>>()?)
-    }
-
-    /// Every progress so far, oldest first.
-    pub fn progress(&self) -> Vec<(f32, String)> {
-        self.host.progress.borrow().clone()
     }
 }
 
@@ -186,6 +262,9 @@ pub(crate) fn first_call(action: &str) -> Call {
 
 impl MemoryHost {
     fn accept_write(&self) -> Result<(), Stop> {
+        if self.only_reads.get() {
+            return Err(Stop::Denied);
+        }
         match self.writes_left.get() {
             Some(0) => Err(Stop::StoreDown),
             Some(left) => {

@@ -27,6 +27,7 @@ use crate::home::{Home, OpenStore};
 use crate::invariants;
 use crate::ledger::{self, LedgerLine};
 use crate::plugins;
+use crate::remote;
 
 mod client;
 mod job;
@@ -134,6 +135,13 @@ impl TestHost {
     /// Stops as SIGTERM does, and starts again on the same store.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.launch().await;
+    }
+
+    /// The same, with other settings from then on.
+    pub async fn restart_with(&mut self, change: impl FnOnce(&mut HostOptions)) {
+        self.stop().await;
+        change(&mut self.options);
         self.launch().await;
     }
 
@@ -283,6 +291,21 @@ impl TestHost {
     /// Lets every call pass that waits, or will wait, for the gate.
     pub fn open_gate(&self, name: &str) {
         std::fs::write(self.path.join("ledger/gates").join(name), b"").expect("a gate can be opened");
+    }
+
+    /// Says what has become of what a `remote` of this name began, or begins.
+    pub fn say_of_remote(&self, name: &str, said: &serde_json::Value) {
+        remote::say(&self.path.join("ledger"), name, said);
+    }
+
+    /// Whether a `remote` of this name has begun, and was not called off.
+    pub fn has_remote(&self, name: &str) -> bool {
+        remote::has(&self.path.join("ledger"), name)
+    }
+
+    /// What a `remote` of this name began is gone, and nobody called it off.
+    pub fn forget_remote(&self, name: &str) {
+        remote::forget(&self.path.join("ledger"), name);
     }
 
     /// The ledger's directory, read-write: what every fixture needs.

@@ -9,6 +9,7 @@ use windlass_core::entry::{Entry, Fact};
 use windlass_core::id::JobId;
 use windlass_core::instance::{InstanceName, TaskState};
 use windlass_core::job::{Job, JobState};
+use windlass_core::own_revert::SUFFIX;
 use windlass_host::store::{JobFilter, Store};
 
 use crate::ledger::LedgerLine;
@@ -90,7 +91,7 @@ fn replay(job: &Job, entries: &[Entry]) -> Option<String> {
 /// X01: a task is applied when those before it in its flow are, and reverted when those behind it have no effects any
 /// more.
 fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
-    let names: Vec<&str> = job.flow.tasks().map(|task| task.name.as_str()).collect();
+    let names: Vec<&str> = job.flow.leaves().map(|leaf| leaf.name()).chain(job.own_reverts()).collect();
     let before: HashMap<&str, Vec<&str>> =
         names.iter().map(|name| (*name, job.plan.predecessors(name))).collect();
     let mut states: BTreeMap<InstanceName, TaskState> = BTreeMap::new();
@@ -109,7 +110,7 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
             continue;
         };
         match &entry.fact {
-            Fact::TaskApplying { .. } => {
+            Fact::TaskApplying { .. } | Fact::TaskWaiting { .. } => {
                 for needed in needed {
                     let needs = states.iter().rfind(|(other, _)| other.task == *needed && is_beside(other));
                     let is_met = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
@@ -119,8 +120,11 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
                 }
             }
             Fact::TaskReverting { .. } => {
-                let is_behind =
-                    |other: &str| before.get(other).is_some_and(|b| b.contains(&name.task.as_str()));
+                // An own revert undoes its flow, behind which others are.
+                let is_own_revert = job.own_reverts().any(|own_revert| own_revert == name.task);
+                let flow = name.task.strip_suffix(SUFFIX).filter(|_| is_own_revert);
+                let undone = flow.unwrap_or(&name.task);
+                let is_behind = |other: &str| before.get(other).is_some_and(|b| b.contains(&undone));
                 for (other, state) in &states {
                     if is_behind(&other.task) && is_beside(other) && !is_out_of_the_way(*state) {
                         problems.push(format!("{name} is reverted while {other} is {}", state.word()));
@@ -145,6 +149,10 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
     Some(match fact {
         Fact::TaskApplying { .. } => TaskState::Applying,
         Fact::TaskApplied { .. } => TaskState::Applied,
+        Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
+            TaskState::Observing
+        }
+        Fact::TaskWaiting { .. } => TaskState::Waiting,
         Fact::TaskBackoff { .. } => TaskState::Backoff,
         Fact::TaskApplyFailed { .. } => TaskState::ApplyFailed,
         Fact::TaskInDoubt { .. } => TaskState::InDoubt,
@@ -172,11 +180,11 @@ fn honesty(job: &Job) -> Vec<String> {
     let left: Vec<_> = job.task_instances().filter(|i| i.has_effects()).map(|i| i.name.clone()).collect();
     match job.status.state {
         JobState::Succeeded => {
-            for task in job.flow.tasks() {
+            for leaf in job.flow.leaves() {
                 let is_done = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
                 // A map of nothing has no instances.
-                if job.current(&task.name).is_some_and(|instance| !is_done(instance.state)) {
-                    problems.push(format!("it succeeded, and {} is not applied", task.name));
+                if job.current(leaf.name()).is_some_and(|instance| !is_done(instance.state)) {
+                    problems.push(format!("it succeeded, and {} is not applied", leaf.name()));
                 }
             }
         }
@@ -212,6 +220,7 @@ fn effects(job: &Job, calls: &[&LedgerLine]) -> Vec<String> {
         };
         let (direction, attempts) = match call.kind.as_str() {
             "apply" => (windlass_core::call::Direction::Apply, instance.attempt),
+            "observe" => (windlass_core::call::Direction::Apply, instance.observations),
             _ => (windlass_core::call::Direction::Revert, instance.revert_attempt),
         };
         if call.key != name.key(job.id(), direction) {
@@ -223,7 +232,7 @@ fn effects(job: &Job, calls: &[&LedgerLine]) -> Vec<String> {
                 call.kind, call.attempt
             ));
         }
-        if !seen.insert((call.key.clone(), call.attempt)) {
+        if !seen.insert((call.kind.clone(), call.key.clone(), call.attempt)) {
             problems.push(format!("{} {} of {name} was made twice", call.kind, call.attempt));
         }
         let remains = call.kind == "apply" && instance.has_effects();

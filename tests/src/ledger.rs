@@ -10,7 +10,7 @@ pub const FILE: &str = "ledger.jsonl";
 /// One call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerLine {
-    /// `apply` or `revert`.
+    /// `apply`, `observe` or `revert`.
     pub kind: String,
     pub action: String,
     pub job: String,
@@ -23,7 +23,7 @@ pub struct LedgerLine {
     pub prior: String,
     pub fence: u64,
     pub input: Value,
-    /// Of a revert: `{"end": ..., "undo": [...]}`.
+    /// Of a revert or an observation: `{"end": ..., "undo": [...]}`.
     pub evidence: Value,
     /// Of a revert: the failures of the job, by task.
     pub failures: Value,

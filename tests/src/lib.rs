@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod model;
 pub mod plugins;
 pub mod readme;
+pub mod remote;
 pub mod traces;
 pub mod work;
 

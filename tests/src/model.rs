@@ -71,6 +71,15 @@ impl Store for Model {
         Ok(self.state().claims())
     }
 
+    async fn awaiting(
+        &self,
+        event_type: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreFailure> {
+        Ok(self.state().awaiting(event_type, after, limit))
+    }
+
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
         let mut due = self.state().due();
         due.retain(|due| due.at <= now);

@@ -33,6 +33,12 @@ pub fn backup() -> &'static [u8] {
     BYTES.get_or_init(|| read("windlass_example_backup.wasm"))
 }
 
+/// The provisioning example.
+pub fn provision() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| read("windlass_example_provision.wasm"))
+}
+
 /// The directory that cargo builds into, found from the running test.
 pub fn target_directory() -> PathBuf {
     let program = std::env::current_exe().expect("the running test has a path");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::watch;
-use windlass_core::call::{Call, Direction, Outcome, Prior};
+use windlass_core::call::{Call, End, Function, Observation, Outcome, Prior};
 use windlass_core::fault::Fault;
 use windlass_core::id::Digest;
 use windlass_core::payload::Payload;
@@ -15,7 +15,7 @@ use windlass_core::plugin::{Manifest, Plugin, PluginState};
 use windlass_host::engine::{Engine, EngineError};
 use windlass_host::executors::{Admission, AdmitError, Executors, Journal, PrepareError};
 
-/// The name of the scripted plugin, which has one action, [`ACTION`].
+/// The name of the scripted plugin, which has one action, [`ACTION`], which may be accepted.
 pub const PLUGIN: &str = "scripted";
 pub const ACTION: &str = "act";
 
@@ -38,12 +38,20 @@ impl Answer {
         Self { is_held: true, ..Self::now(outcome) }
     }
 
-    /// What a call of this direction gives where nothing goes wrong.
-    pub fn good(direction: Direction) -> Outcome {
-        match direction {
-            Direction::Apply => Outcome::Applied { output: Payload::json(&json!(null)), undo: None },
-            Direction::Revert => Outcome::Reverted { output: None },
+    /// What a call of this function gives where nothing goes wrong.
+    pub fn good(function: Function) -> Outcome {
+        match function {
+            Function::Apply => Outcome::Applied { output: Payload::json(&json!(null)), undo: None },
+            Function::Observe => {
+                Outcome::Observed(Observation::Present { output: Payload::json(&json!(null)) })
+            }
+            Function::Revert => Outcome::Reverted { output: None },
         }
+    }
+
+    /// It goes on elsewhere, under this handle, and may be looked at now.
+    pub fn accepted(handle: &serde_json::Value) -> Outcome {
+        Outcome::Accepted { handle: Payload::json(handle), undo: None, observe_after_ms: 0 }
     }
 
     /// A permanent failure with effects.
@@ -58,13 +66,15 @@ pub struct Made {
     pub job: String,
     pub task: String,
     pub iteration: Vec<u32>,
-    pub direction: Direction,
+    pub function: Function,
     pub key: String,
     pub attempt: u32,
     pub prior: Prior,
     pub fence: u64,
-    /// Undo records that a revert was shown.
+    /// Undo records that a revert or an observation was shown.
     pub undo_seen: usize,
+    /// How the apply ended, as a revert or an observation was told.
+    pub end_seen: Option<End>,
     /// Absent while it runs, and for ever where it was cut short.
     pub outcome: Option<Outcome>,
     /// Waits for the test.
@@ -91,13 +101,9 @@ impl Scripted {
         self.lock().clone()
     }
 
-    /// Such as `apply a`, in the order in which they began.
+    /// Such as `apply a` or `observe a`, in the order in which they began.
     pub fn calls(&self) -> Vec<String> {
-        let name = |made: &Made| match made.direction {
-            Direction::Apply => format!("apply {}", made.task),
-            Direction::Revert => format!("revert {}", made.task),
-        };
-        self.lock().iter().map(name).collect()
+        self.lock().iter().map(|made| format!("{} {}", word(made.function), made.task)).collect()
     }
 
     /// The places, in [`Scripted::made`], of the calls that wait for the test.
@@ -127,12 +133,13 @@ impl Scripted {
                 job: call.job.clone(),
                 task: call.task.clone(),
                 iteration: call.iteration.clone(),
-                direction: call.direction,
+                function: call.function,
                 key: call.idempotency_key.clone(),
                 attempt: call.attempt,
                 prior: call.prior,
                 fence: call.fence,
                 undo_seen: call.evidence.as_ref().map_or(0, |evidence| evidence.undo.len()),
+                end_seen: call.evidence.as_ref().map(|evidence| evidence.end.clone()),
                 outcome: None,
                 is_held: false,
             });
@@ -148,6 +155,15 @@ impl Scripted {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Made>> {
         self.made.lock().expect("nothing panics while it holds the calls")
+    }
+}
+
+/// As the ledger calls it.
+pub fn word(function: Function) -> &'static str {
+    match function {
+        Function::Apply => "apply",
+        Function::Observe => "observe",
+        Function::Revert => "revert",
     }
 }
 
@@ -215,7 +231,7 @@ pub fn component() -> Vec<u8> {
         "manifest": 1,
         "name": PLUGIN,
         "version": "1.0.0",
-        "actions": [{ "name": ACTION, "input": true, "output": true }],
+        "actions": [{ "name": ACTION, "input": true, "output": true, "observed": true }],
     });
     manifest.to_string().into_bytes()
 }

@@ -19,6 +19,7 @@ pub fn claims_of(unit: &Unit) -> Vec<(JobId, u64)> {
         | Change::Remove { .. }
         | Change::Expect { .. }
         | Change::Take { .. }
+        | Change::ExpectFree { .. }
         | Change::ExpireKeys { .. }
         | Change::Purge { .. } => None,
     });

@@ -71,6 +71,11 @@ pub fn gate(name: &str) -> v1::Task {
     task(name, "gate").with("name", literal(name.into()))
 }
 
+/// A task of the fixture `remote`, called there as it is in the flow.
+pub fn remote(name: &str) -> v1::Task {
+    task(name, "remote").with("name", literal(name.into()))
+}
+
 /// A flow that is tried so many times.
 pub fn times(times: u32) -> Scope {
     tried(Strategy::Times(times))
@@ -100,6 +105,16 @@ pub fn map(over: v1::Input, parallel_max: u32) -> Scope {
     Scope::Map(v1::Map { over: Some(over), name: "x".to_owned(), parallel_max })
 }
 
+/// The revert of an action of the fixtures, which undoes a flow as a whole.
+pub fn own_revert(action: &str, inputs: &[(&str, v1::Input)]) -> v1::OwnRevert {
+    v1::OwnRevert {
+        plugin: FIXTURES.to_owned(),
+        action: action.to_owned(),
+        inputs: inputs.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect(),
+        ..v1::OwnRevert::default()
+    }
+}
+
 /// More about a task.
 pub trait Shape {
     fn with(self, name: &str, input: v1::Input) -> Self;
@@ -112,6 +127,9 @@ pub trait Shape {
     /// Of a nested flow: what makes it run again.
     fn scope(self, scope: Scope) -> Self;
     fn retried(self, attempts_max: u32, backoff_initial: Duration) -> Self;
+    fn phase(self, phase: v1::Phase) -> Self;
+    /// Of a nested flow: what undoes it as a whole.
+    fn reverts(self, revert: v1::OwnRevert) -> Self;
 }
 
 impl Shape for v1::Task {
@@ -161,6 +179,16 @@ impl Shape for v1::Task {
             backoff_initial: Some(duration(backoff_initial)),
             ..v1::RetryPolicy::default()
         });
+        self
+    }
+
+    fn phase(mut self, phase: v1::Phase) -> Self {
+        self.phase = phase.into();
+        self
+    }
+
+    fn reverts(mut self, revert: v1::OwnRevert) -> Self {
+        self.flow.as_mut().expect("only a flow is undone as a whole").revert = Some(revert);
         self
     }
 }

@@ -172,6 +172,17 @@ fn the_same_source_gives_the_same_archive() {
 }
 
 #[test]
+fn discard_removes_what_all_snapshots_of_a_flow_left_and_applies_nothing() {
+    let _directory = directories();
+    let undo = [snapshot(0), snapshot(1)].map(|taken| SnapshotUndo { partial: taken.archive });
+    assert_eq!(backups().len(), 2);
+    crate::snapshot::remove(&undo, &root("backup")).unwrap();
+    assert!(backups().is_empty());
+    let refused = Trial::<crate::Discard>::new().apply(&json!({})).unwrap_err();
+    assert_eq!(class(refused), "action.undoes_only");
+}
+
+#[test]
 fn a_second_attempt_writes_the_same_file_and_revert_leaves_nothing() {
     let _directory = directories();
     let mut trial = Trial::<Snapshot>::new().fired_for(at(0));

@@ -108,6 +108,7 @@ pub async fn run(session: &Session, verb: Verb) -> Result<Exit, Problem> {
             id,
             outcome: text::word(result.outcome().as_str_name(), "EVENT_OUTCOME_"),
             job_ids: result.job_ids.clone(),
+            delivered_job_count: result.delivered_job_count,
         })
         .collect();
     session.output.many(&views)?;
@@ -169,10 +170,12 @@ struct ResultView {
     id: String,
     outcome: String,
     job_ids: Vec<String>,
+    /// Jobs that waited for it.
+    delivered_job_count: u32,
 }
 
 impl Show for ResultView {
-    const COLUMNS: &'static [&'static str] = &["EVENT", "OUTCOME", "JOBS"];
+    const COLUMNS: &'static [&'static str] = &["EVENT", "OUTCOME", "DELIVERED", "JOBS"];
 
     /// The jobs that it made are what a shell goes on with.
     fn id(&self) -> String {
@@ -180,11 +183,17 @@ impl Show for ResultView {
     }
 
     fn row(&self) -> Vec<String> {
-        vec![self.id.clone(), self.outcome.clone(), self.job_ids.join(" ")]
+        let delivered = self.delivered_job_count.to_string();
+        vec![self.id.clone(), self.outcome.clone(), delivered, self.job_ids.join(" ")]
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        vec![("event", self.id.clone()), ("outcome", self.outcome.clone()), ("jobs", self.job_ids.join("\n"))]
+        vec![
+            ("event", self.id.clone()),
+            ("outcome", self.outcome.clone()),
+            ("delivered", self.delivered_job_count.to_string()),
+            ("jobs", self.job_ids.join("\n")),
+        ]
     }
 }
 

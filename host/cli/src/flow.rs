@@ -25,8 +25,10 @@ pub mod picture;
 pub mod reference;
 pub mod schema;
 pub mod scope;
+pub mod undo;
 pub mod verb;
 pub mod view;
+pub mod wait;
 
 pub use document::FlowDocument;
 pub use file::read;

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use windlass_core::call::{Direction, Outcome};
+use windlass_core::call::{Function, Outcome};
 use windlass_core::decide::Decision;
 use windlass_core::decide::create::{Timing, create};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Actor;
 use windlass_core::flow::Flow;
 use windlass_core::id::HostId;
-use windlass_core::instance::TaskState;
 use windlass_core::job::{Job, JobSpec, JobState};
 use windlass_core::payload::Payload;
 
@@ -111,12 +110,12 @@ fn run(job: &mut Job) {
 /// The first call that is under way, and that it went well.
 fn next(job: &Job) -> Option<(CallName, Outcome)> {
     let instance = job.in_flight().next()?;
-    let (direction, attempt, outcome) = match instance.state {
-        TaskState::Applying => {
-            let output = Payload::json(&serde_json::Value::Null);
-            (Direction::Apply, instance.attempt, Outcome::Applied { output, undo: None })
+    let call = CallName::of(instance);
+    let outcome = match call.function {
+        Function::Revert => Outcome::Reverted { output: None },
+        Function::Apply | Function::Observe => {
+            Outcome::Applied { output: Payload::json(&serde_json::Value::Null), undo: None }
         }
-        _ => (Direction::Revert, instance.revert_attempt, Outcome::Reverted { output: None }),
     };
-    Some((CallName { task: instance.name.clone(), direction, attempt }, outcome))
+    Some((call, outcome))
 }

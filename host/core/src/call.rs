@@ -1,4 +1,4 @@
-//! Calls: one attempt of apply or revert, and what came of it.
+//! Calls: one attempt of apply or revert, or one look at what was accepted, and what came of it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::id::Digest;
 use crate::payload::Payload;
 
-/// Which way a job goes, and which of an action's two functions is called.
+/// Which way a job goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -20,6 +20,34 @@ impl Direction {
         match self {
             Self::Apply => Self::Revert,
             Self::Revert => Self::Apply,
+        }
+    }
+}
+
+/// Which of an action's functions is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Function {
+    Apply,
+    Revert,
+    /// Looks at what an apply accepted, or may have done, and has no effect.
+    Observe,
+}
+
+impl Function {
+    /// Under whose idempotency key it is called.
+    pub fn direction(self) -> Direction {
+        match self {
+            Self::Apply | Self::Observe => Direction::Apply,
+            Self::Revert => Direction::Revert,
+        }
+    }
+}
+
+impl From<Direction> for Function {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Apply => Self::Apply,
+            Direction::Revert => Self::Revert,
         }
     }
 }
@@ -38,13 +66,13 @@ pub enum Prior {
 #[derive(Debug, Clone)]
 pub struct Call {
     pub plugin: Digest,
-    pub direction: Direction,
+    pub function: Function,
     pub job: String,
     /// The name of the task, unique in its flow.
     pub task: String,
     pub iteration: Vec<u32>,
     pub action: String,
-    /// Counts the calls made under `idempotency_key`, from 1.
+    /// Counts the calls made under `idempotency_key`, from 1; of an observation the observations.
     pub attempt: u32,
     pub scope_attempt: u32,
     pub prior: Prior,
@@ -56,14 +84,14 @@ pub struct Call {
     pub timeout: std::time::Duration,
     pub attributes: Vec<(String, String)>,
     pub input: Payload,
-    /// Only for a revert.
+    /// None for an apply.
     pub evidence: Option<Evidence>,
     /// The failures of the job so far, by task.
     pub failures: Vec<(String, Fault)>,
     pub grants: Grants,
 }
 
-/// What revert is told of the apply that it undoes.
+/// What revert and observe are told of the apply that they undo or look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     pub end: End,
@@ -75,7 +103,13 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Applied(Payload),
-    Failed(Fault),
+    /// It was accepted with this handle, and is not known to be ready.
+    Accepted(Payload),
+    /// The handle where it was accepted before.
+    Failed {
+        fault: Fault,
+        handle: Option<Payload>,
+    },
     Interrupted,
 }
 
@@ -85,6 +119,10 @@ pub enum End {
 pub enum Outcome {
     /// An apply succeeded.
     Applied { output: Payload, undo: Option<Payload> },
+    /// An apply began something that goes on elsewhere: it is looked at from then on.
+    Accepted { handle: Payload, undo: Option<Payload>, observe_after_ms: u64 },
+    /// What an observation saw.
+    Observed(Observation),
     /// A revert succeeded, and may have something to say.
     Reverted { output: Option<Payload> },
     /// Try again, not before `after_ms` where the plugin says so.
@@ -93,6 +131,20 @@ pub enum Outcome {
     Reject { fault: Fault },
     /// Permanent; effects may exist. Traps, timeouts and limits too.
     Broken { fault: Fault },
+}
+
+/// What an observer says of what was accepted, or may have been done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// It is there and ready.
+    Present { output: Payload },
+    /// It is not there, and will not be.
+    Absent { fault: Option<Fault> },
+    /// It is there, and not as it should be.
+    Drifted { fault: Option<Fault> },
+    /// That cannot be said yet; not before `after_ms` where the plugin says so.
+    Unknown { after_ms: Option<u64> },
 }
 
 /// What a plugin may touch. Nothing by default.

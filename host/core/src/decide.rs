@@ -13,7 +13,9 @@ pub mod claim;
 pub mod control;
 pub mod create;
 pub mod outcome;
+mod own_revert;
 pub(crate) mod scope;
+pub mod wait;
 
 /// Claims lost in a row with a call in flight before the job is taken off the board: one more than the
 /// crashes that a bad afternoon of an innocent job may see.
@@ -41,10 +43,22 @@ pub enum Rejected {
     NoFailedRevert { job: crate::id::JobId, task: String },
     #[error("the revert of task {task} of job {job} failed in several iterations; name one of {}", .names.join(", "))]
     SeveralFailedReverts { job: crate::id::JobId, task: String, names: Vec<String> },
+    #[error("job {job} waits for no approval {task:?}; it waits for {}", names(.waiting))]
+    NoApproval { job: crate::id::JobId, task: String, waiting: Vec<String> },
+    #[error("job {job} waits for several approvals; name one of {}", .names.join(", "))]
+    SeveralApprovals { job: crate::id::JobId, names: Vec<String> },
+    #[error("approval {task} of job {job} was answered before: {principal} said {answer}")]
+    Answered { job: crate::id::JobId, task: String, principal: String, answer: &'static str },
+    #[error("approval {task} of job {job} is not asked of {principal}; it is asked of {principals}")]
+    NotAsked { job: crate::id::JobId, task: String, principal: String, principals: String },
     #[error("job {job} is claimed by host {host}")]
     Claimed { job: crate::id::JobId, host: crate::id::HostId },
     #[error("job {job} is not claimed by host {host}")]
     NotClaimed { job: crate::id::JobId, host: crate::id::HostId },
+}
+
+fn names(waiting: &[String]) -> String {
+    if waiting.is_empty() { "none".to_owned() } else { waiting.join(", ") }
 }
 
 impl<'a> Decision<'a> {

@@ -11,6 +11,7 @@ use crate::id::HostId;
 use crate::instance::{Failed, InstanceName, ScopeProgress};
 use crate::job::{CancelMode, Cause, JobState};
 use crate::payload::Payload;
+use crate::wait::Answer;
 
 /// One line of the logbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,39 @@ pub enum Fact {
         output: Payload,
         undo: Option<Payload>,
     },
+    /// What was begun goes on elsewhere, and is looked at.
+    TaskAccepted {
+        task: InstanceName,
+        attempt: u32,
+        handle: Payload,
+        undo: Option<Payload>,
+        next_try: DateTime<Utc>,
+        deadline: DateTime<Utc>,
+    },
+    /// An observation begins; `attempt` counts the observations.
+    TaskObserving {
+        task: InstanceName,
+        attempt: u32,
+    },
+    /// An observation did not settle it, or was lost with its host.
+    TaskNotReady {
+        task: InstanceName,
+        attempt: u32,
+        fault: Option<Fault>,
+        next_try: DateTime<Utc>,
+    },
+    /// A wait begins, and gives up, or is over, then.
+    TaskWaiting {
+        task: InstanceName,
+        attempt: u32,
+        until: DateTime<Utc>,
+    },
+    /// What a wait waited for is there.
+    TaskAnswered {
+        task: InstanceName,
+        attempt: u32,
+        answer: Answer,
+    },
     TaskBackoff {
         task: InstanceName,
         attempt: u32,
@@ -141,7 +175,7 @@ pub enum Fact {
         fault: Fault,
         next_try: DateTime<Utc>,
     },
-    /// `attempt` is 0 where there was nothing to undo, and so no call.
+    /// `attempt` is 0 where there was no call: nothing was to be undone, or the own revert of a flow around it did that.
     TaskReverted {
         task: InstanceName,
         attempt: u32,
@@ -245,6 +279,11 @@ impl Fact {
             | Self::ScopeSkipped { scope, .. } => Some(scope),
             Self::TaskApplying { task, .. }
             | Self::TaskApplied { task, .. }
+            | Self::TaskAccepted { task, .. }
+            | Self::TaskObserving { task, .. }
+            | Self::TaskNotReady { task, .. }
+            | Self::TaskWaiting { task, .. }
+            | Self::TaskAnswered { task, .. }
             | Self::TaskBackoff { task, .. }
             | Self::TaskApplyFailed { task, .. }
             | Self::TaskInDoubt { task, .. }
@@ -300,6 +339,11 @@ impl Fact {
         match self {
             Self::TaskApplying { attempt, .. }
             | Self::TaskApplied { attempt, .. }
+            | Self::TaskAccepted { attempt, .. }
+            | Self::TaskObserving { attempt, .. }
+            | Self::TaskNotReady { attempt, .. }
+            | Self::TaskWaiting { attempt, .. }
+            | Self::TaskAnswered { attempt, .. }
             | Self::TaskBackoff { attempt, .. }
             | Self::TaskApplyFailed { attempt, .. }
             | Self::TaskInDoubt { attempt, .. }
@@ -339,6 +383,11 @@ impl Fact {
             Self::Ended { .. } => "job.ended",
             Self::TaskApplying { .. } => "task.applying",
             Self::TaskApplied { .. } => "task.applied",
+            Self::TaskAccepted { .. } => "task.under_way",
+            Self::TaskObserving { .. } => "task.observing",
+            Self::TaskNotReady { .. } => "task.not_ready",
+            Self::TaskWaiting { .. } => "task.waiting",
+            Self::TaskAnswered { .. } => "task.answered",
             Self::TaskBackoff { .. } => "task.backoff",
             Self::TaskApplyFailed { .. } => "task.apply_failed",
             Self::TaskInDoubt { .. } => "task.in_doubt",

@@ -42,5 +42,17 @@ pub const HOST_NOTHING_TO_TRY: &str = "host.nothing_to_try";
 pub const HOST_LIST: &str = "host.list";
 /// The condition of a repeated scope did not hold after its last round.
 pub const HOST_ROUNDS: &str = "host.rounds";
+/// What the revert of a flow would be told is more than a call is told.
+pub const HOST_EVIDENCE: &str = "host.evidence";
 /// The job has more task instances than one job may have.
 pub const HOST_INSTANCES: &str = "host.instances";
+/// What was accepted is not there, and the plugin did not say more.
+pub const HOST_ABSENT: &str = "host.absent";
+/// What was accepted was not ready in time.
+pub const HOST_LATE: &str = "host.late";
+/// Whoever was asked said no.
+pub const HOST_REFUSED: &str = "host.refused";
+/// Nobody answered, or no event came, in time.
+pub const HOST_NO_ANSWER: &str = "host.no_answer";
+/// What a sleep lasts until is no time, or too far away.
+pub const HOST_TIME: &str = "host.time";

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::Digest;
+use crate::own_revert::{Called, OwnRevert};
+use crate::phase::Phase;
 use crate::scope::{Scope, When};
+use crate::wait::Wait;
 
 /// Tasks, and flows nested in them, in one pattern.
 ///
@@ -30,6 +33,10 @@ pub struct Flow<P = PluginPin> {
     /// What makes the whole flow run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+    /// What undoes all of it in one call.
+    // Absent is none without a `default`, which would ask that plugins have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<OwnRevert<P>>,
 }
 
 /// What order the nodes of a flow have among themselves, before their needs are looked at.
@@ -67,6 +74,38 @@ impl Pattern {
 pub enum Node<P = PluginPin> {
     Flow(Nested<P>),
     Task(Task<P>),
+    Wait(Wait),
+}
+
+/// A task, or a wait: what has no members.
+#[derive(Debug, PartialEq)]
+pub enum Leaf<'a, P = PluginPin> {
+    Task(&'a Task<P>),
+    Wait(&'a Wait),
+}
+
+impl<P> Clone for Leaf<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Leaf<'_, P> {}
+
+impl<'a, P> Leaf<'a, P> {
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Task(task) => &task.name,
+            Self::Wait(wait) => &wait.name,
+        }
+    }
+
+    pub fn provides(self) -> &'a BTreeMap<String, String> {
+        match self {
+            Self::Task(task) => &task.provides,
+            Self::Wait(wait) => &wait.provides,
+        }
+    }
 }
 
 /// A flow in a flow.
@@ -86,6 +125,12 @@ pub struct Nested<P = PluginPin> {
     pub scope: Option<Scope>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What undoes all of it in one call.
+    // Absent is none without a `default`, which would ask that plugins have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<OwnRevert<P>>,
 }
 
 /// One task: an action of a pinned plugin, with inputs.
@@ -121,15 +166,23 @@ pub struct Task<P = PluginPin> {
     pub memory_bytes_max: Option<u64>,
     #[serde(default, skip_serializing_if = "InDoubt::is_reapply")]
     pub in_doubt: InDoubt,
+    /// How what it accepted is looked at.
+    #[serde(default, skip_serializing_if = "ObservePolicy::is_default")]
+    pub observe: ObservePolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
 }
 
-/// What becomes of a task whose host was lost while it was applied: nobody knows what it did.
+/// What becomes of a task whose host was lost while it was applied, or that is late: nobody knows what it did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InDoubt {
     /// It is applied again, under the same key.
     #[default]
     Reapply,
+    /// The plugin's observer looks: what is present is applied, what is absent is applied again. Where that cannot be
+    /// said, as `Hold`.
+    Observe,
     /// It has failed, and is undone.
     Revert,
     /// The job is suspended, for a person to look; resumed, it is applied again.
@@ -139,6 +192,31 @@ pub enum InDoubt {
 impl InDoubt {
     fn is_reapply(&self) -> bool {
         *self == Self::Reapply
+    }
+}
+
+/// How long, and how often, what a task accepted is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservePolicy {
+    /// Milliseconds from when it was accepted; what is not ready then is in doubt.
+    pub deadline_ms: u64,
+    /// Milliseconds between two observations where the plugin does not say; between the first two.
+    pub pause_ms: u64,
+    pub pause_ms_max: u64,
+    /// What each pause is multiplied with for the next, in percent; at least 100.
+    pub factor_percent: u32,
+}
+
+impl Default for ObservePolicy {
+    /// A day, in which most of what is provisioned, copied or restored is ready; every five minutes at last.
+    fn default() -> Self {
+        Self { deadline_ms: 24 * 3_600_000, pause_ms: 1_000, pause_ms_max: 300_000, factor_percent: 200 }
+    }
+}
+
+impl ObservePolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -210,16 +288,32 @@ impl<P> Flow<P> {
     /// Tasks, one after the other.
     pub fn linear(tasks: impl IntoIterator<Item = Task<P>>) -> Self {
         let nodes = tasks.into_iter().map(Node::Task).collect();
-        Self { pattern: Pattern::Linear, nodes, defaults: BTreeMap::new(), parallel_max: None, scope: None }
+        Self {
+            pattern: Pattern::Linear,
+            nodes,
+            defaults: BTreeMap::new(),
+            parallel_max: None,
+            scope: None,
+            revert: None,
+        }
     }
 
     /// Every task at any depth, in the order of definition.
     pub fn tasks(&self) -> impl Iterator<Item = &Task<P>> {
+        self.leaves().filter_map(|leaf| match leaf {
+            Leaf::Task(task) => Some(task),
+            Leaf::Wait(_) => None,
+        })
+    }
+
+    /// Every task and wait at any depth, in the order of definition.
+    pub fn leaves(&self) -> impl Iterator<Item = Leaf<'_, P>> {
         let mut nodes = vec![self.nodes.iter()];
         std::iter::from_fn(move || {
             loop {
                 match nodes.last_mut()?.next() {
-                    Some(Node::Task(task)) => return Some(task),
+                    Some(Node::Task(task)) => return Some(Leaf::Task(task)),
+                    Some(Node::Wait(wait)) => return Some(Leaf::Wait(wait)),
                     Some(Node::Flow(nested)) => nodes.push(nested.nodes.iter()),
                     None => {
                         nodes.pop();
@@ -229,37 +323,72 @@ impl<P> Flow<P> {
         })
     }
 
-    /// Every task with the path to its place, in the order of definition.
-    pub fn placed_tasks(&self) -> Vec<(String, &Task<P>)> {
+    /// Whatever is called, with the path to its place, in the order of definition: an own revert before what is in its
+    /// flow.
+    pub fn placed_calls(&self) -> Vec<(String, Called<'_, P>)> {
         let mut placed = Vec::new();
-        place("flow", &self.nodes, &mut placed);
+        place("flow", self.revert.as_ref(), &self.nodes, &mut placed);
         placed
     }
 
-    /// The task whose place in each level, from the outermost on, is given.
-    pub(crate) fn task_at(&self, place: &[u32]) -> Option<&Task<P>> {
+    /// The plugin of everything that is called.
+    pub fn plugins(&self) -> impl Iterator<Item = &P> {
+        self.own_reverts().map(|revert| &revert.plugin).chain(self.tasks().map(|task| &task.plugin))
+    }
+
+    /// Every own revert, that of the outermost flow first.
+    pub fn own_reverts(&self) -> impl Iterator<Item = &OwnRevert<P>> {
+        let mut nodes = vec![self.nodes.iter()];
+        let nested = std::iter::from_fn(move || {
+            loop {
+                match nodes.last_mut()?.next() {
+                    Some(Node::Flow(nested)) => {
+                        nodes.push(nested.nodes.iter());
+                        return Some(nested.revert.as_ref());
+                    }
+                    Some(Node::Task(_) | Node::Wait(_)) => {}
+                    None => {
+                        nodes.pop();
+                    }
+                }
+            }
+        });
+        self.revert.as_ref().into_iter().chain(nested.flatten())
+    }
+
+    /// The node whose place in each level, from the outermost on, is given; none for the outermost flow.
+    pub(crate) fn node_at(&self, place: &[u32]) -> Option<&Node<P>> {
         let (last, levels) = place.split_last()?;
         let mut nodes = &self.nodes;
         for level in levels {
             let Node::Flow(nested) = nodes.get(*level as usize)? else { return None };
             nodes = &nested.nodes;
         }
-        match nodes.get(*last as usize)? {
+        nodes.get(*last as usize)
+    }
+
+    /// The task at that place.
+    pub(crate) fn task_at(&self, place: &[u32]) -> Option<&Task<P>> {
+        match self.node_at(place)? {
             Node::Task(task) => Some(task),
-            Node::Flow(_) => None,
+            Node::Flow(_) | Node::Wait(_) => None,
+        }
+    }
+
+    /// The wait at that place.
+    pub(crate) fn wait_at(&self, place: &[u32]) -> Option<&Wait> {
+        match self.node_at(place)? {
+            Node::Wait(wait) => Some(wait),
+            Node::Flow(_) | Node::Task(_) => None,
         }
     }
 
     /// The nested flow whose place in each level, from the outermost on, is given.
     pub(crate) fn nested_at(&self, place: &[u32]) -> Option<&Nested<P>> {
-        let mut found = None;
-        let mut nodes = &self.nodes;
-        for level in place {
-            let Node::Flow(nested) = nodes.get(*level as usize)? else { return None };
-            found = Some(nested);
-            nodes = &nested.nodes;
+        match self.node_at(place)? {
+            Node::Flow(nested) => Some(nested),
+            Node::Task(_) | Node::Wait(_) => None,
         }
-        found
     }
 
     /// The same flow with its plugins named otherwise.
@@ -271,16 +400,26 @@ impl<P> Flow<P> {
             defaults: self.defaults,
             parallel_max: self.parallel_max,
             scope: self.scope,
+            revert: self.revert.map(|revert| revert.map(plugin)),
         }
     }
 }
 
-fn place<'a, P>(path: &str, nodes: &'a [Node<P>], placed: &mut Vec<(String, &'a Task<P>)>) {
+fn place<'a, P>(
+    path: &str,
+    revert: Option<&'a OwnRevert<P>>,
+    nodes: &'a [Node<P>],
+    placed: &mut Vec<(String, Called<'a, P>)>,
+) {
+    placed.extend(revert.map(|revert| (format!("{path}.revert"), Called::OwnRevert(revert))));
     for (index, node) in nodes.iter().enumerate() {
         let path = format!("{path}.tasks[{index}]");
         match node {
-            Node::Task(task) => placed.push((path, task)),
-            Node::Flow(nested) => place(&format!("{path}.flow"), &nested.nodes, placed),
+            Node::Task(task) => placed.push((path, Called::Task(task))),
+            Node::Flow(nested) => {
+                place(&format!("{path}.flow"), nested.revert.as_ref(), &nested.nodes, placed);
+            }
+            Node::Wait(_) => {}
         }
     }
 }
@@ -290,6 +429,7 @@ impl<P> Node<P> {
         match self {
             Self::Task(task) => &task.name,
             Self::Flow(nested) => &nested.name,
+            Self::Wait(wait) => &wait.name,
         }
     }
 
@@ -297,6 +437,7 @@ impl<P> Node<P> {
         match self {
             Self::Task(task) => &task.needs,
             Self::Flow(nested) => &nested.needs,
+            Self::Wait(wait) => &wait.needs,
         }
     }
 
@@ -304,6 +445,15 @@ impl<P> Node<P> {
         match self {
             Self::Task(task) => task.when.as_ref(),
             Self::Flow(nested) => nested.when.as_ref(),
+            Self::Wait(wait) => wait.when.as_ref(),
+        }
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        match self {
+            Self::Task(task) => task.phase,
+            Self::Flow(nested) => nested.phase,
+            Self::Wait(_) => None,
         }
     }
 
@@ -323,7 +473,10 @@ impl<P> Node<P> {
                 when: task.when,
                 memory_bytes_max: task.memory_bytes_max,
                 in_doubt: task.in_doubt,
+                observe: task.observe,
+                phase: task.phase,
             }),
+            Self::Wait(wait) => Node::Wait(wait),
             Self::Flow(nested) => Node::Flow(Nested {
                 name: nested.name,
                 pattern: nested.pattern,
@@ -331,6 +484,8 @@ impl<P> Node<P> {
                 needs: nested.needs,
                 scope: nested.scope,
                 when: nested.when,
+                phase: nested.phase,
+                revert: nested.revert.map(|revert| revert.map(plugin)),
             }),
         }
     }

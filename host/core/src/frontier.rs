@@ -8,6 +8,7 @@
 //! Invariant: a frontier that was kept equals one that is made anew.
 
 mod frame;
+mod own_revert;
 mod queue;
 mod view;
 
@@ -88,7 +89,7 @@ impl Frontier {
         let Some(frame) = self.frames.get_mut(&name) else { return };
         let before = std::mem::replace(&mut frame.stands[point], stand);
         // The same word says of a scope that another iteration has begun.
-        if before == stand && view.plan.is_task(seat.node) {
+        if before == stand && !view.plan.is_scope(seat.node) {
             return;
         }
         debug_assert!(before != Stand::Done || stand == Stand::Done, "{seat:?} was done and is {stand:?}");
@@ -136,7 +137,7 @@ impl Frontier {
         let is_free = frame.unmet[point] == 0;
         let is_open = is_free && !frame.is_failing;
         match stand {
-            Stand::Open if is_free && direction == Direction::Revert && !view.plan.is_task(seat.node) => {
+            Stand::Open if is_free && direction == Direction::Revert && view.plan.is_scope(seat.node) => {
                 self.go_back(view, seat);
             }
             Stand::Open if is_open => self.queue.add(view.plan, seat, direction, None),
@@ -227,7 +228,7 @@ impl Frontier {
     /// The last iteration in which something is left to be undone, of those up to this one.
     fn go_back_from(&mut self, view: &View<'_>, seat: &Seat, last: u32) {
         let scope = view.scope(seat);
-        let iterations = if scope.iterates { 1..=last } else { 1..=1 };
+        let iterations = if scope.iterates { 1..=last } else { 1..=last.min(1) };
         for iteration in iterations.rev() {
             if self.open(view, scope.frame(view.plan, seat, iteration), Direction::Revert) {
                 return;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::call::Direction;
-use crate::flow::{Input, Inputs, Task};
+use crate::flow::{Input, Inputs, Leaf, Node};
 use crate::frontier::{FrameName, Seat};
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::Job;
+use crate::own_revert::{Called, OwnRevert};
 use crate::plan::Provider;
 use crate::problem::Problems;
 use crate::scope::Scope;
@@ -33,6 +34,11 @@ impl Job {
     /// The input of a task's call. What it is made of never changes while the task is applied or reverted,
     /// so that every attempt gets the same.
     pub fn input(&self, name: &InstanceName, direction: Direction) -> Result<Value, Problems> {
+        if let (Some(Called::OwnRevert(revert)), Some(seat)) =
+            (self.called(&name.task), self.own_revert(name))
+        {
+            return self.input_of_own_revert(revert, &name.task, &FrameName::of(&self.plan, &seat));
+        }
         let (Some(task), Some(seat)) = (self.task(&name.task), self.plan.seat_of(name)) else {
             let mut problems = Problems::default();
             problems.add(format!("tasks.{}", name.task), "the flow has no such task");
@@ -55,6 +61,44 @@ impl Job {
                 None => problems.add(
                     format!("tasks.{}.{field}.{property}", task.name),
                     "nothing gives a value: neither an argument nor a task before it",
+                ),
+            }
+        }
+        problems.or(Value::Object(object))
+    }
+
+    /// What the own revert of a flow is given, in the frame that is the inside of the flow. What nobody inside came to
+    /// give is left out.
+    fn input_of_own_revert(
+        &self,
+        revert: &OwnRevert,
+        name: &str,
+        inside: &FrameName,
+    ) -> Result<Value, Problems> {
+        let flow = self.plan.flow_of(inside.section);
+        let mut object = Map::new();
+        let mut problems = Problems::default();
+        for (property, input) in &revert.inputs {
+            let (value, provider) = match input {
+                Input::From(name) | Input::Optional(name) => {
+                    (self.lookup_at_end(flow, inside, name), self.plan.provider_at_end(flow, name))
+                }
+                Input::Output { task, .. } => {
+                    let provider = self.plan.index(task).map_or(Provider::Nobody, Provider::Task);
+                    (self.resolve(flow, inside, input), provider)
+                }
+                Input::Literal(_) | Input::Argument(_) => {
+                    (self.resolve(flow, inside, input), Provider::Nobody)
+                }
+            };
+            let is_inside =
+                matches!(provider, Provider::Task(task) if self.plan.is_within(inside.section, task));
+            match value {
+                Some(value) => drop(object.insert(property.clone(), value)),
+                None if is_inside || matches!(input, Input::Optional(_)) => {}
+                None => problems.add(
+                    format!("tasks.{name}.inputs.{property}"),
+                    "nothing gives a value: neither an argument nor a task",
                 ),
             }
         }
@@ -98,12 +142,19 @@ impl Job {
         match provider {
             Provider::Task(task) => {
                 // Its whole output goes by the task's own name.
-                let provider = self.task(self.plan.name(task))?;
-                let pointer = provider.provides.get(name).map_or("", String::as_str);
+                let pointer = self.provides(task)?.get(name).map_or("", String::as_str);
                 self.given(frame, task, pointer, |_| true)
             }
             Provider::Scope(scope) => self.value_run_for(frame, scope),
             Provider::Several(_) | Provider::Nobody => None,
+        }
+    }
+
+    fn provides(&self, node: u32) -> Option<&BTreeMap<String, String>> {
+        match self.flow.node_at(&self.plan.place(node))? {
+            Node::Task(task) => Some(&task.provides),
+            Node::Wait(wait) => Some(&wait.provides),
+            Node::Flow(_) => None,
         }
     }
 
@@ -128,7 +179,7 @@ impl Job {
 
     /// A part of what a task gave, as it is seen from a frame: of a scope that is elsewhere the last iteration, of a map
     /// a list.
-    fn given(
+    pub(crate) fn given(
         &self,
         frame: &FrameName,
         task: u32,
@@ -179,16 +230,16 @@ impl Job {
         let mut outputs = BTreeMap::new();
         let outermost = FrameName::outermost();
         let is_applied = |instance: &TaskInstance| instance.state == TaskState::Applied;
-        for (index, task) in (0_u32..).zip(self.flow.tasks()) {
-            if !self.instances_of(&task.name).any(is_applied) {
+        for (index, leaf) in (0_u32..).zip(self.flow.leaves()) {
+            if !self.instances_of(leaf.name()).any(is_applied) {
                 continue;
             }
             let part = |pointer: &str| self.given(&outermost, index, pointer, is_applied);
-            for (name, pointer) in &task.provides {
+            for (name, pointer) in leaf.provides() {
                 outputs.extend(part(pointer).map(|part| (name.clone(), part)));
             }
             if let Some(whole) = part("") {
-                outputs.entry(task.name.clone()).or_insert(whole);
+                outputs.entry(leaf.name().to_owned()).or_insert(whole);
             }
         }
         outputs
@@ -199,18 +250,18 @@ impl Job {
         if let Some(value) = self.outputs().remove(name) {
             return Ok(value);
         }
-        let provides = |task: &&Task| task.provides.contains_key(name) || task.name == name;
-        match self.flow.tasks().filter(provides).last() {
-            Some(task) => Err(OutputError::NotYet {
+        let provides = |leaf: &Leaf<'_>| leaf.provides().contains_key(name) || leaf.name() == name;
+        match self.flow.leaves().filter(provides).last() {
+            Some(leaf) => Err(OutputError::NotYet {
                 name: name.to_owned(),
-                task: task.name.clone(),
-                state: self.current(&task.name).map_or(TaskState::Pending, |i| i.state).word(),
+                task: leaf.name().to_owned(),
+                state: self.current(leaf.name()).map_or(TaskState::Pending, |i| i.state).word(),
             }),
             None => {
                 let names = self
                     .flow
-                    .tasks()
-                    .flat_map(|task| task.provides.keys().cloned().chain([task.name.clone()]));
+                    .leaves()
+                    .flat_map(|leaf| leaf.provides().keys().cloned().chain([leaf.name().to_owned()]));
                 Err(OutputError::Unknown { name: name.to_owned(), known: names.take(NAMED_MAX).collect() })
             }
         }

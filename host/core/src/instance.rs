@@ -13,6 +13,7 @@ use crate::call::{Direction, End, Evidence, Prior};
 use crate::fault::Fault;
 use crate::id::{Digest, JobId};
 use crate::payload::Payload;
+use crate::wait::Answer;
 
 /// Which instance, within its job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +65,10 @@ pub enum TaskState {
     /// A condition did not hold: it is left out, as if it were applied.
     Skipped,
     Applying,
+    /// An apply was accepted, and goes on elsewhere; where `next_try` is set it is looked at then, otherwise now.
+    Observing,
+    /// A wait: until `next_try` at the latest.
+    Waiting,
     /// An apply said `retry`; `next_try` says when.
     Backoff,
     /// The claim was lost while an apply ran.
@@ -86,6 +91,8 @@ impl TaskState {
             Self::Pending => "pending",
             Self::Skipped => "skipped",
             Self::Applying => "applying",
+            Self::Observing => "observing",
+            Self::Waiting => "waiting",
             Self::Backoff => "backoff",
             Self::InDoubt => "in_doubt",
             Self::ApplyFailed => "apply_failed",
@@ -116,7 +123,7 @@ pub enum Failed {
 pub struct TaskInstance {
     pub name: InstanceName,
     pub state: TaskState,
-    /// The plugin that applied, and that reverts; none of a scope.
+    /// The plugin that applied, and that reverts; none of a scope or a wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<Digest>,
     /// Calls of apply, ever.
@@ -156,6 +163,25 @@ pub struct TaskInstance {
     /// The task or nested flow whose condition did not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_by: Option<String>,
+    /// What the latest apply accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<Payload>,
+    /// Observations ever.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub observations: u32,
+    /// Until when what was accepted is to be ready; none where an observation is to settle a doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe_until: Option<DateTime<Utc>>,
+    /// It is a wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_wait: bool,
+    /// What ended a wait before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How far a scope is.
@@ -210,24 +236,35 @@ impl TaskInstance {
             is_held: false,
             scope: None,
             skipped_by: None,
+            handle: None,
+            observations: 0,
+            observe_until: None,
+            is_wait: false,
+            answer: None,
         }
     }
 
     /// It is a scope, which has no calls and no effects of its own.
     pub fn is_scope(&self) -> bool {
-        self.plugin.is_none()
+        self.plugin.is_none() && !self.is_wait
+    }
+
+    /// It is a task, and not a scope or a wait: it has calls.
+    pub fn is_task(&self) -> bool {
+        self.plugin.is_some()
     }
 
     /// A call is under way, or was when its host was last heard of.
     pub fn is_in_flight(&self) -> bool {
-        if self.is_scope() {
+        if !self.is_task() {
             return false;
         }
         match self.state {
             TaskState::Applying => true,
-            TaskState::Reverting => self.next_try.is_none(),
+            TaskState::Reverting | TaskState::Observing => self.next_try.is_none(),
             TaskState::Pending
             | TaskState::Skipped
+            | TaskState::Waiting
             | TaskState::Backoff
             | TaskState::InDoubt
             | TaskState::ApplyFailed
@@ -249,13 +286,15 @@ impl TaskInstance {
 
     /// Effects exist, or may.
     pub fn has_effects(&self) -> bool {
-        if self.is_scope() {
+        // A scope and a wait have no calls, an own revert never applies, and some tasks fail before any call.
+        if !self.is_task() || self.attempt == 0 {
             return false;
         }
         match self.state {
-            TaskState::Pending | TaskState::Skipped | TaskState::Reverted => false,
+            TaskState::Pending | TaskState::Skipped | TaskState::Waiting | TaskState::Reverted => false,
             TaskState::ApplyFailed => !self.is_lone_reject(),
             TaskState::Applying
+            | TaskState::Observing
             | TaskState::Backoff
             | TaskState::InDoubt
             | TaskState::Applied
@@ -266,18 +305,37 @@ impl TaskInstance {
         }
     }
 
+    /// It has effects that nobody let be.
+    pub fn is_to_be_undone(&self) -> bool {
+        self.has_effects() && !self.is_let_be()
+    }
+
     /// An operator let the effect be: it is not undone any more.
     pub fn is_let_be(&self) -> bool {
         matches!(self.state, TaskState::Accepted | TaskState::SkippedRevert)
     }
 
-    /// What revert is told.
+    /// It waits for an answer, and has none yet.
+    pub fn is_open_for_answer(&self) -> bool {
+        self.is_wait && self.state == TaskState::Waiting && self.answer.is_none()
+    }
+
+    /// There is nothing to undo, and so no call is made for it.
+    pub fn is_undone_at_once(&self) -> bool {
+        self.is_wait || self.is_lone_reject()
+    }
+
+    /// What revert and observe are told: how the latest apply ended.
     pub fn evidence(&self) -> Evidence {
-        let end = match (&self.output, &self.fault, self.apply_ended) {
+        let end = match (&self.output, &self.handle, &self.fault) {
             (Some(output), _, _) => End::Applied(output.clone()),
-            (None, Some(fault), Some(_)) => End::Failed(fault.clone()),
             // The latest apply has no recorded end; an earlier attempt's fault says nothing of it.
-            (None, _, _) => End::Interrupted,
+            _ if self.apply_ended.is_none() => End::Interrupted,
+            (None, handle, Some(fault)) if handle.is_none() || self.failed.is_some() => {
+                End::Failed { fault: fault.clone(), handle: handle.clone() }
+            }
+            (None, Some(handle), _) => End::Accepted(handle.clone()),
+            (None, None, _) => End::Interrupted,
         };
         Evidence { end, undo: self.undo.clone() }
     }

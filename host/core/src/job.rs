@@ -13,12 +13,14 @@ use serde_json::{Map, Value};
 use crate::call::{Direction, Grants};
 use crate::fault::Fault;
 use crate::flow::{Flow, Task};
-use crate::frontier::{Frontier, View};
+use crate::frontier::{Frontier, Seat, View};
 use crate::id::{Digest, HostId, JobId};
 use crate::instance::{InstanceName, TaskInstance};
 use crate::occurrence::Occurrence;
+use crate::own_revert::Called;
 use crate::plan::Plan;
 use crate::revision::RevisionName;
+use crate::wait::Wait;
 
 /// What was asked for. Immutable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -237,6 +239,9 @@ pub struct JobStatus {
     pub deadline: Option<DateTime<Utc>>,
     /// Instances whose effects remain. Empty unless the job ended `failed`.
     pub residue: Vec<InstanceName>,
+    /// Types of the events that are waited for, and by how many waits each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub awaits: BTreeMap<String, u32>,
     /// When the last entry was recorded.
     pub updated: DateTime<Utc>,
     /// Sequence number of the last entry, and so the revision of the job.
@@ -250,6 +255,12 @@ impl JobStatus {
 
     pub(crate) fn run_mut(&mut self) -> &mut Run {
         self.runs.last_mut().expect("a job has at least one run")
+    }
+
+    /// The types of events that the job is to be told of.
+    pub fn awaited_events(&self) -> impl Iterator<Item = &str> {
+        let is_waiting = !self.state.is_ended() && self.direction == Direction::Apply;
+        self.awaits.keys().map(String::as_str).filter(move |_| is_waiting)
     }
 
     /// When the job wants to be looked at again without anybody asking.
@@ -351,6 +362,40 @@ impl Job {
         self.flow.task_at(&self.plan.place(self.plan.index(name)?))
     }
 
+    pub fn wait(&self, name: &str) -> Option<&Wait> {
+        self.flow.wait_at(&self.plan.place(self.plan.index(name)?))
+    }
+
+    /// The task or own revert of that name.
+    pub fn called(&self, name: &str) -> Option<Called<'_>> {
+        if let Some(task) = self.task(name) {
+            return Some(Called::Task(task));
+        }
+        let node = self.plan.node(name).filter(|node| self.plan.is_own_revert(*node))?;
+        let revert = match self.flow.nested_at(&self.plan.place(node)) {
+            Some(nested) => nested.revert.as_ref(),
+            None => self.flow.revert.as_ref(),
+        };
+        revert.map(Called::OwnRevert)
+    }
+
+    /// Where the own revert of that name is.
+    pub(crate) fn own_revert(&self, name: &InstanceName) -> Option<Seat> {
+        self.plan.seat_of(name).filter(|seat| self.plan.is_own_revert(seat.node))
+    }
+
+    /// An own revert was begun and did not succeed: nothing in its flow can be applied before it did.
+    pub(crate) fn has_half_undone_flow(&self) -> bool {
+        let own_reverts = self.own_reverts().flat_map(|name| self.instances_of(name));
+        let mut seats = own_reverts.filter_map(|instance| self.plan.seat_of(&instance.name));
+        seats.any(|seat| self.view().is_half_undone(&seat))
+    }
+
+    /// The names of the own reverts, that of a flow before those in it.
+    pub fn own_reverts(&self) -> impl Iterator<Item = &str> {
+        self.plan.own_reverts().map(|node| self.plan.name(node))
+    }
+
     /// The calls that were begun, and whose outcome is not known, in the order of the flow.
     pub fn in_flight(&self) -> impl Iterator<Item = &TaskInstance> {
         let in_flight = |seat| self.view().instances_at(seat).filter(|i| i.is_in_flight()).last();
@@ -367,9 +412,9 @@ impl Job {
         self.instances.range(first..).map(|(_, i)| i).take_while(move |i| i.name.task == task)
     }
 
-    /// The latest instance of every task in every iteration that it was touched in.
+    /// Every instance of a task or wait, in the order of the flow, then of iteration.
     pub fn task_instances(&self) -> impl Iterator<Item = &TaskInstance> {
-        self.flow.tasks().flat_map(|task| self.instances_of(&task.name))
+        self.flow.leaves().flat_map(|leaf| self.instances_of(leaf.name()))
     }
 
     /// Every scope that was begun or left out, in the order of the flow, then of iteration.

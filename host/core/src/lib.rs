@@ -8,6 +8,8 @@ pub mod problem;
 pub mod arguments;
 pub mod expression;
 pub mod flow;
+pub mod own_revert;
+pub mod phase;
 pub mod plan;
 pub mod plugin;
 pub mod revision;
@@ -21,6 +23,7 @@ mod frontier;
 
 pub mod decide;
 pub mod entry;
+pub mod evidence;
 pub mod inputs;
 pub mod record;
 
@@ -29,5 +32,6 @@ pub mod occurrence;
 pub mod operation;
 pub mod schedule;
 pub mod trigger;
+pub mod wait;
 
 pub mod permit;

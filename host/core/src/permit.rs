@@ -50,6 +50,8 @@ pub enum Verb {
     Cancel,
     /// Retry, revert, resolve and rerun a job.
     Repair,
+    /// Answer an approval of a job.
+    Answer,
     /// List what others own.
     AllOwners,
 }

@@ -4,7 +4,8 @@
 //! each scope, and two for each other flow, its beginning and its end, so that a hundred tasks after a hundred others
 //! take two hundred edges and not ten thousand. An edge says that one point is passed before the other.
 //!
-//! Tasks and scopes are *nodes*, numbered together: tasks first, in the order of definition.
+//! Tasks, scopes and own reverts are *nodes*, numbered together: tasks first, in the order of definition, own reverts
+//! last.
 //!
 //! Invariant: a plan depends on the flow alone, never on the arguments of a job. Every edge is one that the definition
 //! allows; what it asks for and does not allow makes no edge and is a problem that validation tells. A valid flow's
@@ -21,6 +22,8 @@ use std::collections::BTreeSet;
 use crate::flow::{Flow, Pattern};
 use crate::frontier::Seat;
 use crate::instance::InstanceName;
+use crate::own_revert;
+use crate::phase::Phase;
 use crate::scope::SkipDepth;
 
 pub use lookup::Provider;
@@ -28,7 +31,7 @@ use outline::{Member, Outline};
 pub use outline::{OUTERMOST, Relation};
 use read::Read;
 pub(crate) use section::Section;
-use section::{Sections, Spot};
+use section::{Bound, Sections, Spot};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +53,7 @@ impl Plan {
         let mut edges = Edges { outline: &outline, sections: &sections, pairs: BTreeSet::new() };
         edges.patterns();
         edges.needs();
+        edges.phases();
         read::each(flow, &mut |member, read| edges.data(member, &read));
         let pairs = std::mem::take(&mut edges.pairs);
         sections.connect(pairs);
@@ -79,7 +83,12 @@ impl Plan {
     fn name_of_point(&self, section: &Section, point: u32) -> &str {
         match section.nodes.get(point as usize) {
             Some(node) => self.name(*node),
-            None => self.outline.level_name(section.level(point)),
+            None => match section.bound(point) {
+                Bound::Flow(flow) => self.outline.level_name(flow),
+                Bound::Phase(Phase::Reserve) => "(phase reserve)",
+                Bound::Phase(Phase::Configure) => "(phase configure)",
+                Bound::Phase(Phase::Acquire) => "(phase acquire)",
+            },
         }
     }
 
@@ -95,17 +104,27 @@ impl Plan {
         }
     }
 
-    /// The number of a task or scope.
+    /// The number of a task, scope or own revert.
     pub fn node(&self, name: &str) -> Option<u32> {
         match self.outline.member(name) {
             Some(Member::Task(index)) => Some(index),
             Some(Member::Flow(flow)) => self.scopes[flow as usize],
             None if name == OUTERMOST => self.scopes[0],
-            None => None,
+            None => self.own_revert(name.strip_suffix(own_revert::SUFFIX)?),
         }
     }
 
-    /// The flow has a task or scope of that name.
+    /// The number of the own revert of a flow.
+    fn own_revert(&self, flow: &str) -> Option<u32> {
+        let flow = match self.outline.member(flow) {
+            Some(Member::Flow(flow)) => flow,
+            None if flow == OUTERMOST => 0,
+            Some(Member::Task(_)) | None => return None,
+        };
+        self.section(self.inside(self.scopes[flow as usize]?)?).own_revert
+    }
+
+    /// The flow has a task, scope or own revert of that name.
     pub fn knows(&self, name: &str) -> bool {
         self.node(name).is_some()
     }
@@ -115,11 +134,12 @@ impl Plan {
         self.node(name).map_or(0, |node| self.section(self.seat(node).0).depth)
     }
 
-    /// The name of the task or scope with that number.
+    /// The name of the task, scope or own revert with that number.
     pub fn name(&self, node: u32) -> &str {
         match self.inside(node) {
-            None => self.outline.task_name(node),
             Some(section) => self.outline.level_name(self.section(section).flow),
+            None if self.is_task(node) => self.outline.task_name(node),
+            None => self.outline.own_revert_name(self.section(self.seat(node).0).flow),
         }
     }
 
@@ -127,9 +147,46 @@ impl Plan {
         (node as usize) < self.task_count()
     }
 
-    /// The section that is the inside of a scope; none for a task.
+    /// The section that is the inside of a scope; none for what is called.
     pub(crate) fn inside(&self, node: u32) -> Option<u32> {
-        (node + 1).checked_sub(self.task_count() as u32).filter(|section| *section > 0)
+        let section = (node + 1).checked_sub(self.task_count() as u32);
+        section.filter(|section| (1..self.sections.len() as u32).contains(section))
+    }
+
+    pub(crate) fn is_scope(&self, node: u32) -> bool {
+        self.inside(node).is_some()
+    }
+
+    pub(crate) fn is_own_revert(&self, node: u32) -> bool {
+        self.sections[self.seat(node).0 as usize].own_revert == Some(node)
+    }
+
+    /// The own revert of the flow that the node is a member of stands for undoing it.
+    pub(crate) fn is_undone_as_a_whole(&self, node: u32) -> bool {
+        self.sections[self.seat(node).0 as usize].own_revert.is_some_and(|own_revert| own_revert != node)
+    }
+
+    /// The own reverts, that of a flow before those in it.
+    pub(crate) fn own_reverts(&self) -> impl Iterator<Item = u32> {
+        self.sections.iter().filter_map(|section| section.own_revert)
+    }
+
+    /// The own reverts of the flows around a node, that of the innermost first; without itself.
+    pub(crate) fn own_reverts_around(&self, node: u32) -> impl Iterator<Item = u32> {
+        let around = |section: &u32| Some(self.seat(self.section(*section).scope?).0);
+        let sections = std::iter::successors(Some(self.seat(node).0), around);
+        let own_reverts = sections.filter_map(|section| self.section(section).own_revert);
+        own_reverts.filter(move |own_revert| *own_revert != node)
+    }
+
+    /// The name of the flow that a section is the inside of.
+    pub(crate) fn flow_of(&self, section: u32) -> &str {
+        self.outline.level_name(self.section(section).flow)
+    }
+
+    /// The node is in the section, or in one within it.
+    pub(crate) fn is_within(&self, section: u32, node: u32) -> bool {
+        (section..=self.section(section).last).contains(&self.seat(node).0)
     }
 
     pub(crate) fn section(&self, section: u32) -> &Section {
@@ -176,10 +233,12 @@ impl Plan {
         self.outline.place(self.member_of(node))
     }
 
+    /// That of an own revert is its flow.
     fn member_of(&self, node: u32) -> Member {
         match self.inside(node) {
-            None => Member::Task(node),
             Some(section) => Member::Flow(self.section(section).flow),
+            None if self.is_task(node) => Member::Task(node),
+            None => Member::Flow(self.section(self.seat(node).0).flow),
         }
     }
 
@@ -298,6 +357,17 @@ impl Plan {
         }
     }
 
+    /// A task is in a flow, at any depth.
+    pub(crate) fn holds(&self, flow: &str, task: u32) -> bool {
+        match self.outline.member(flow) {
+            Some(Member::Flow(flow)) => {
+                self.outline.way_out(Member::Task(task)).any(|spot| spot.level == flow)
+            }
+            Some(Member::Task(_)) => false,
+            None => flow == OUTERMOST,
+        }
+    }
+
     /// How a node may depend on another.
     pub fn relation(&self, node: &str, on: &str) -> Relation {
         self.outline.relation(node, on)
@@ -350,6 +420,26 @@ impl Edges<'_> {
                 {
                     self.pairs.insert((self.sections.end(other), self.sections.begin(member)));
                 }
+            }
+        }
+    }
+
+    /// What the phases say: the members in one are applied before what is between it and the next, and the members in
+    /// that begin after it.
+    fn phases(&mut self) {
+        let (outline, sections) = (self.outline, self.sections);
+        for (flow, level) in outline.levels() {
+            let between = sections.between_phases(flow);
+            if between.is_empty() {
+                continue;
+            }
+            let phases: Vec<Phase> = outline.phases(flow).into_iter().collect();
+            for member in &level.members {
+                let Some(phase) = outline.phase(*member) else { continue };
+                let at = phases.binary_search(&phase).expect("a phase of a member is one of its flow");
+                let begins_after = at.checked_sub(1).map(|before| (between[before], sections.begin(*member)));
+                let ends_before = between.get(at).map(|after| (sections.end(*member), *after));
+                self.pairs.extend(begins_after.into_iter().chain(ends_before));
             }
         }
     }

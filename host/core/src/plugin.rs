@@ -40,6 +40,9 @@ pub struct ActionManifest {
     /// Whether revert undoes the effect. Default: yes.
     #[serde(default = "yes")]
     pub reversible: bool,
+    /// Whether its apply may be accepted, and is then observed. Default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed: bool,
 }
 
 fn yes() -> bool {

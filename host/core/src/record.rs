@@ -13,6 +13,7 @@ use crate::entry::{Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{CancelMode, Cause, Claim, Job, JobSpec, JobState, JobStatus, Request, Run};
 
+pub(crate) mod own_revert;
 mod scope;
 pub mod table;
 pub mod task;
@@ -52,6 +53,7 @@ impl Job {
             request: None,
             deadline: None,
             residue: Vec::new(),
+            awaits: BTreeMap::new(),
             updated: spec.created,
             sequence: 0,
         };
@@ -87,10 +89,13 @@ impl Job {
     /// A call is begun when what is before it is done, and a claim ends when no call is under way.
     fn check_calls(&self, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::TaskApplying { task, .. } | Fact::TaskReverting { task, .. } => {
+            Fact::TaskApplying { task, .. }
+            | Fact::TaskObserving { task, .. }
+            | Fact::TaskWaiting { task, .. }
+            | Fact::TaskReverting { task, .. } => {
                 let direction = match fact {
-                    Fact::TaskApplying { .. } => Direction::Apply,
-                    _ => Direction::Revert,
+                    Fact::TaskReverting { .. } => Direction::Revert,
+                    _ => Direction::Apply,
                 };
                 // An unknown task is told of where it is recorded.
                 let may_go_on = |seat| self.frontier.may_go_on(&self.plan, &seat, direction);
@@ -110,7 +115,9 @@ impl Job {
                 if self.status.direction == Direction::Apply =>
             {
                 let is_going_back = |seat| self.frontier.is_going_back(&self.view(), &seat);
-                match self.plan.seat_of(task).is_some_and(is_going_back) {
+                let is_undone = self.plan.seat_of(task).is_some_and(is_going_back)
+                    || self.is_undone_with_its_flow(task, fact);
+                match is_undone {
                     true => Ok(()),
                     false => Err(format!("{task} is not undone")),
                 }

@@ -17,9 +17,11 @@ use crate::decide::scope::ROUND;
 use crate::expression::names_of;
 use crate::flow::{Flow, Input, Inputs, Node, PluginPin, Task};
 use crate::id::FlowId;
+use crate::own_revert::OwnRevert;
 use crate::problem::Problems;
 use crate::schedule::whole_milliseconds;
 use crate::scope::{Scope, Strategy};
+use crate::wait::{EVENT, Until};
 
 /// Revisions that one name has at once. Whoever needs more makes flows by program, and submits them as they are.
 pub const REVISIONS_MAX: u32 = 10_000;
@@ -195,8 +197,10 @@ pub fn check_without_arguments(flow: &Flow, lookup: &dyn Fn(&PluginPin) -> Optio
 fn awaited(flow: &Flow) -> BTreeSet<String> {
     let mut asked = Asked::default();
     asked.scope(flow.scope.as_ref());
+    asked.own_revert(flow.revert.as_ref());
     asked.nodes(&flow.nodes);
-    let provided = flow.tasks().flat_map(|task| task.provides.keys().chain([&task.name])).map(String::as_str);
+    let provided =
+        flow.leaves().flat_map(|leaf| leaf.provides().keys().map(String::as_str).chain([leaf.name()]));
     let given: BTreeSet<&str> =
         provided.chain(flow.defaults.keys().map(String::as_str)).chain(asked.given).collect();
     asked.arguments.retain(|name| !flow.defaults.contains_key(name));
@@ -221,8 +225,10 @@ impl<'a> Asked<'a> {
             self.names.extend(node.when().into_iter().flat_map(|when| names_of(&when.condition)));
             match node {
                 Node::Task(task) => self.task(task),
+                Node::Wait(wait) => self.wait(&wait.until),
                 Node::Flow(nested) => {
                     self.scope(nested.scope.as_ref());
+                    self.own_revert(nested.revert.as_ref());
                     self.nodes(&nested.nodes);
                 }
             }
@@ -234,6 +240,21 @@ impl<'a> Asked<'a> {
             inputs.values().for_each(|input| self.input(input));
         }
         task.revert_inputs.iter().flat_map(BTreeMap::values).for_each(|input| self.input(input));
+    }
+
+    fn wait(&mut self, until: &Until) {
+        match until {
+            Until::Time(time) => self.input(time),
+            Until::Event(event) => {
+                let names = event.condition.as_deref().map(names_of).into_iter().flatten();
+                self.names.extend(names.filter(|name| name != EVENT));
+            }
+            Until::Passed { .. } | Until::Approval(_) => {}
+        }
+    }
+
+    fn own_revert(&mut self, revert: Option<&OwnRevert>) {
+        revert.into_iter().flat_map(|revert| revert.inputs.values()).for_each(|input| self.input(input));
     }
 
     fn scope(&mut self, scope: Option<&'a Scope>) {
@@ -337,7 +358,16 @@ mod tests {
         let repeat = crate::scope::Repeat { until, rounds_max: 3, backoff: Default::default() };
         let nested = |name: &str, nodes, scope| {
             let (name, pattern, needs) = (name.to_owned(), Default::default(), Vec::new());
-            Node::Flow(crate::flow::Nested { name, pattern, nodes, needs, scope: Some(scope), when: None })
+            Node::Flow(crate::flow::Nested {
+                name,
+                pattern,
+                nodes,
+                needs,
+                scope: Some(scope),
+                when: None,
+                phase: None,
+                revert: None,
+            })
         };
         let inner = nested("inner", vec![Node::Task(Task { when: Some(when), ..mapped })], map);
         flow.nodes.push(nested("outer", vec![inner], Scope::Repeat(repeat)));

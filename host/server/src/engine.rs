@@ -23,6 +23,7 @@ use crate::store::{Change, CommitError, Store, Unit};
 pub mod access;
 pub mod backup;
 pub mod board;
+mod delivery;
 pub mod error;
 pub mod event;
 pub mod flow;

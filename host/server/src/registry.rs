@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use windlass_core::arguments::Schemas;
 use windlass_core::call::{Call, Outcome};
-use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
+use windlass_core::fault::{Fault, HOST_OUTPUT, HOST_UNAVAILABLE};
 use windlass_core::id::Digest;
 use windlass_core::permit::{Kind, Verb};
 use windlass_core::plugin::{Plugin, PluginState};
@@ -139,7 +139,27 @@ impl Registry {
             // Nothing ran, and the next attempt may find it better.
             return Outcome::Retry { fault: Fault::new(HOST_UNAVAILABLE, message), after_ms: None };
         }
-        self.executors.call(call, journal).await
+        let (digest, action) = (call.plugin, call.action.clone());
+        match self.executors.call(call, journal).await {
+            accepted @ Outcome::Accepted { .. } => self.check_accepted(digest, &action, accepted).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Only an action that its manifest says is observed may be accepted: flows were checked by that.
+    async fn check_accepted(&self, digest: Digest, action: &str, accepted: Outcome) -> Outcome {
+        match self.engine.plugin(digest).await {
+            Ok(Some(plugin)) if !plugin.manifest.action(action).is_some_and(|action| action.observed) => {
+                let name = &plugin.manifest.name;
+                let message = format!(
+                    "{action} of {name} answered `accepted`, and the manifest does not say that it is observed: \
+                     say `observed: true`, or return `applied` when the work is done"
+                );
+                Outcome::Broken { fault: Fault::new(HOST_OUTPUT, message) }
+            }
+            // Where its manifest cannot be read now, the answer still says what was begun.
+            Ok(_) | Err(_) => accepted,
+        }
     }
 
     /// Whether the input is what the action's schema wants. The outcome of an attempt that was never made.

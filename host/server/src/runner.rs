@@ -59,9 +59,11 @@ impl Runner {
     /// Claims the job, if it is still to be had, and runs it as far as it goes. `slot` is for its first call.
     pub async fn run(self: Arc<Self>, id: JobId, slot: OwnedSemaphorePermit) {
         let mut slots = vec![slot];
+        // From now on: what is recorded of the job after it was claimed is heard of.
+        let bulletins = self.engine.news.subscribe(id);
         let Some(job) = self.claim(id, &mut slots).await else { return };
         let Some(epoch) = job.status.claim.map(|claim| claim.epoch) else { return };
-        course::Course::new(self.clone(), job, epoch, slots).run().await;
+        course::Course::new(self.clone(), job, epoch, slots, bulletins).run().await;
     }
 
     /// Claims and begins the first calls in one commit; while the store does not answer, again after a pause.
@@ -91,6 +93,12 @@ impl Runner {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(STORE_PAUSE_MAX),
             }
         }
+    }
+
+    /// The last entry of a job as it is stored; none where the store does not tell.
+    async fn stored_sequence(&self, id: JobId) -> Option<u64> {
+        let stored = self.engine.store.job(id).await;
+        stored.ok().flatten().map(|job| job.status.sequence)
     }
 
     /// None where there is nothing to claim any more. The error: the claim that was tried, and why nobody knows

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use tokio_postgres::Client;
 use uuid::Uuid;
-use windlass_core::call::{Direction, Outcome};
+use windlass_core::call::{Function, Outcome};
 use windlass_core::decide::Decision;
 use windlass_core::decide::create::{Timing, create};
 use windlass_core::decide::outcome::CallName;
@@ -89,7 +89,7 @@ async fn store_alone(store: &dyn Store) -> Result<f64> {
         let entries = decision.into_entries();
         store.commit(Unit::of(vec![Change::recorded(&job, entries, None)])).await?;
         let task = job.in_flight().next().context("a call")?.name.clone();
-        let call = CallName { task, direction: Direction::Apply, attempt: 1 };
+        let call = CallName { task, function: Function::Apply, attempt: 1 };
         let output = Payload::json(&serde_json::json!({"a": 1}));
         let mut decision = Decision::new(&mut job, now, Actor::Host(host_id(1)));
         decision.finish(&call, Outcome::Applied { output, undo: None })?;

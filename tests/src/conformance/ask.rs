@@ -1,7 +1,7 @@
 //! What is asked of a job: all that operators, hosts and clocks can want of it, as data.
 
 use chrono::TimeDelta;
-use windlass_core::call::{Direction, Outcome};
+use windlass_core::call::{Function, Observation, Outcome};
 use windlass_core::decide::Decision;
 use windlass_core::decide::control::Resolution;
 use windlass_core::decide::outcome::CallName;
@@ -11,7 +11,7 @@ use windlass_core::id::HostId;
 use windlass_core::job::CancelMode;
 use windlass_core::payload::Payload;
 
-use super::fixture::{at, call};
+use super::fixture::{EVENT_TYPES, at, call, event};
 
 /// One thing that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Ask {
     Resolve(u8),
     Reschedule,
     Prioritise(i32),
+    /// An event of the n-th type.
+    Deliver(u8),
 }
 
 /// Asks it, as `host` where it is a host that asks. What is not possible where the job stands records nothing.
@@ -77,15 +79,25 @@ pub fn ask_of(decision: &mut Decision<'_>, ask: &Ask, host: HostId) {
             decision.reschedule(execute_at).is_ok()
         }
         (Ask::Prioritise(priority), _) => decision.prioritise(*priority).is_ok(),
+        (Ask::Deliver(which), _) => {
+            let event_type = EVENT_TYPES[usize::from(*which) % EVENT_TYPES.len()];
+            decision.deliver(&event(event_type, &decision.job.status.sequence.to_string()))
+        }
     };
 }
 
 fn outcome(which: u8, call: &CallName) -> Outcome {
     let fault = || Fault::new("test.failed", "it did not work");
     let payload = || Payload::json(&serde_json::json!([1.5, null]));
-    match (which, call.direction) {
-        (0..4, Direction::Apply) => Outcome::Applied { output: payload(), undo: (which == 0).then(payload) },
-        (0..4, Direction::Revert) => Outcome::Reverted { output: (which == 0).then(payload) },
+    match (which, call.function) {
+        (0, Function::Apply) => {
+            Outcome::Accepted { handle: payload(), undo: Some(payload()), observe_after_ms: 300 }
+        }
+        (1..4, Function::Apply) => Outcome::Applied { output: payload(), undo: (which == 1).then(payload) },
+        (0, Function::Observe) => Outcome::Observed(Observation::Unknown { after_ms: None }),
+        (1, Function::Observe) => Outcome::Observed(Observation::Absent { fault: None }),
+        (2..4, Function::Observe) => Outcome::Observed(Observation::Present { output: payload() }),
+        (0..4, Function::Revert) => Outcome::Reverted { output: (which == 0).then(payload) },
         (4, _) => Outcome::Reject { fault: fault() },
         (5, _) => Outcome::Broken { fault: fault() },
         _ => Outcome::Retry { fault: fault(), after_ms: (which == 6).then_some(300) },

@@ -11,11 +11,13 @@ use windlass_core::decide::Decision;
 use windlass_core::decide::create::{Timing, create};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Actor;
-use windlass_core::flow::{Flow, Inputs, PluginPin, RetryPolicy, Task};
+use windlass_core::event::CloudEvent;
+use windlass_core::flow::{Flow, Inputs, Node, Pattern, PluginPin, RetryPolicy, Task};
 use windlass_core::id::{Digest, FlowId, HostId, JobId, OperationId, TriggerId};
-use windlass_core::instance::TaskState;
 use windlass_core::job::{Job, JobSpec, Origin};
+use windlass_core::own_revert::OwnRevert;
 use windlass_core::revision::{FlowRevision, NamedFlow};
+use windlass_core::wait::{EventWait, Until, Wait};
 use windlass_host::store::{Change, CommitError, HostRecord, HostState, Record, Store, Unit};
 
 /// Milliseconds after the beginning of 2026.
@@ -69,8 +71,57 @@ pub fn flow(plugin_name: &str, tasks: usize) -> Arc<Flow> {
         when: None,
         memory_bytes_max: None,
         in_doubt: Default::default(),
+        observe: Default::default(),
+        phase: None,
     };
     Arc::new(Flow::linear((1..=tasks).map(task)))
+}
+
+/// The same flow with a revert of its own, of another plugin.
+pub fn undone_as_a_whole(flow: Arc<Flow>, plugin_name: &str) -> Arc<Flow> {
+    let revert = OwnRevert {
+        plugin: PluginPin {
+            digest: plugin(plugin_name),
+            name: plugin_name.to_owned(),
+            version: "1.0.0".to_owned(),
+        },
+        action: "release".to_owned(),
+        inputs: BTreeMap::new(),
+        timeout_ms: None,
+        retry: RetryPolicy::default(),
+        memory_bytes_max: None,
+    };
+    Arc::new(Flow { revert: Some(revert), ..Arc::unwrap_or_clone(flow) })
+}
+
+/// Types of events, some of which begin alike.
+pub const EVENT_TYPES: [&str; 3] = ["test.built", "test.built.well", "test.b"];
+
+/// A wait for an event of a type.
+pub fn event_wait(name: &str, event_type: &str) -> Node {
+    let event = EventWait {
+        type_: event_type.to_owned(),
+        source: None,
+        subject: None,
+        condition: None,
+        timeout_ms: 3_600_000,
+    };
+    let (name, until) = (name.to_owned(), Until::Event(event));
+    Node::Wait(Wait { name, until, provides: BTreeMap::new(), needs: Vec::new(), when: None })
+}
+
+/// Waits for events of these types, all at once, and a task beside them.
+pub fn waiting_flow(event_types: &[&str]) -> Arc<Flow> {
+    let mut flow = Flow::clone(&flow("copy", 1));
+    let waits = event_types.iter().enumerate();
+    flow.nodes.extend(waits.map(|(n, event_type)| event_wait(&format!("wait-{n}"), event_type)));
+    flow.pattern = Pattern::Unordered;
+    Arc::new(flow)
+}
+
+pub fn event(event_type: &str, id: &str) -> CloudEvent {
+    let stored = json!({"id": id, "source": "/tests", "specversion": "1.0", "type": event_type});
+    serde_json::from_value(stored).expect("an event")
 }
 
 pub fn flow_digest(flow: &Flow) -> Digest {
@@ -151,13 +202,7 @@ pub async fn claim(store: &dyn Store, job: &mut Job, host: HostId, now: DateTime
 
 /// The call that is under way.
 pub fn call(job: &Job) -> Option<CallName> {
-    use windlass_core::call::Direction;
-    let instance = job.in_flight().next()?;
-    let (direction, attempt) = match instance.state {
-        TaskState::Applying => (Direction::Apply, instance.attempt),
-        _ => (Direction::Revert, instance.revert_attempt),
-    };
-    Some(CallName { task: instance.name.clone(), direction, attempt })
+    job.in_flight().next().map(CallName::of)
 }
 
 /// Ends a job before it starts.

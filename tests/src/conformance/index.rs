@@ -1,11 +1,18 @@
-//! The board, the claims and what is due: they follow from jobs and records.
+//! The board, the claims, awaited events and what is due: they follow from jobs and records.
 
 use chrono::TimeDelta;
+use windlass_core::call::Outcome;
 use windlass_core::decide::create::Timing;
-use windlass_host::store::{Change, Due, Expected, Subject};
+use windlass_core::id::JobId;
+use windlass_core::job::{CancelMode, Job, JobState};
+use windlass_core::payload::Payload;
+use windlass_host::store::{Change, Due, Expected, Store, Subject};
 
 use super::Bench;
-use super::fixture::{at, born, claim, commit, host_id, job_id, submit, trigger, trigger_id, unit};
+use super::fixture::{
+    EVENT_TYPES, at, born, born_of, call, claim, commit, decide, event, host_id, job_id, submit, trigger,
+    trigger_id, unit, waiting_flow,
+};
 
 pub(super) async fn the_board_is_ordered_by_priority_then_age(bench: Bench) {
     // (job, priority): the n-th job is created n milliseconds after the start.
@@ -90,4 +97,102 @@ pub(super) async fn a_trigger_is_due_at_its_alarm(bench: Bench) {
     let key = trigger(1, 1, None).key();
     store.commit(unit(vec![Change::Remove { key, generation: 3 }])).await.expect("removed");
     assert_eq!(store.next_due().await.expect("readable"), None);
+}
+
+const BUILT: &str = EVENT_TYPES[0];
+const WELL: &str = EVENT_TYPES[1];
+/// The others begin with it.
+const B: &str = EVENT_TYPES[2];
+
+/// The n-th job, which waits for events of these types while its task is called.
+async fn waiting(store: &dyn Store, n: u64, event_types: &[&str]) -> Job {
+    let (mut job, birth) = born_of(n, waiting_flow(event_types), Timing::default());
+    store.commit(unit(vec![birth])).await.expect("stored");
+    claim(store, &mut job, host_id(1), at(50)).await;
+    job
+}
+
+async fn awaiting(store: &dyn Store, event_type: &str) -> Vec<JobId> {
+    store.awaiting(event_type, None, 100).await.expect("readable")
+}
+
+pub(super) async fn jobs_that_wait_for_an_event_are_found_by_its_type(bench: Bench) {
+    let store = bench.store();
+    for (n, event_types) in [(3, &[BUILT][..]), (1, &[BUILT, WELL]), (2, &[BUILT, BUILT]), (4, &[])] {
+        waiting(store.as_ref(), n, event_types).await;
+    }
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    assert_eq!(awaiting(store.as_ref(), BUILT).await, [1, 2, 3].map(job_id));
+    assert_eq!(awaiting(store.as_ref(), WELL).await, [job_id(1)]);
+    assert_eq!(awaiting(store.as_ref(), B).await, []);
+    assert_eq!(store.awaiting(BUILT, None, 2).await.expect("readable"), [1, 2].map(job_id));
+    let behind = store.awaiting(BUILT, Some(job_id(1)), 100).await.expect("readable");
+    assert_eq!(behind, [2, 3].map(job_id), "behind a job, whether or not it still waits");
+    assert_eq!(store.awaiting(WELL, Some(job_id(1)), 100).await.expect("readable"), []);
+    assert_eq!(store.awaiting(BUILT, Some(job_id(9)), 100).await.expect("readable"), []);
+    // One that was answered waits for what is left: nothing, or the other type.
+    for (n, event_type) in [(3, BUILT), (1, BUILT), (2, WELL)] {
+        let mut job = store.job(job_id(n)).await.expect("readable").expect("stored");
+        let is_meant = n != 2;
+        let answered = commit(store.as_ref(), &mut job, at(60), |decision| {
+            assert_eq!(decision.deliver(&event(event_type, "1")), is_meant);
+        });
+        if is_meant {
+            answered.await.expect("stored");
+        }
+    }
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    assert_eq!(awaiting(store.as_ref(), BUILT).await, [job_id(2)]);
+    assert_eq!(awaiting(store.as_ref(), WELL).await, [job_id(1)]);
+}
+
+pub(super) async fn of_jobs_that_have_ended_none_waits_for_an_event(bench: Bench) {
+    let store = bench.store();
+    let mut left = waiting(store.as_ref(), 1, &[BUILT]).await;
+    let mut at_rest = waiting(store.as_ref(), 2, &[BUILT, WELL]).await;
+    let mut done = waiting(store.as_ref(), 3, &[WELL]).await;
+    // Whether a host has it or not: it waits for the same.
+    let call_of = call(&at_rest).expect("its task is called");
+    let applied = Outcome::Applied { output: Payload::json(&1.into()), undo: None };
+    let outcome = applied.clone();
+    let rested = commit(store.as_ref(), &mut at_rest, at(60), |decision| {
+        decision.finish(&call_of, outcome).expect("it is under way");
+    });
+    rested.await.expect("stored");
+    assert_eq!(at_rest.status.state, JobState::Waiting);
+    assert_eq!(awaiting(store.as_ref(), BUILT).await, [1, 2].map(job_id));
+    // Two changes in one unit, of which the second counts.
+    let lost = decide(&mut left, at(70), |decision| decision.lose_claim(host_id(1)).expect("it is claimed"));
+    let ended = decide(&mut left, at(70), |decision| {
+        decision.cancel(CancelMode::Leave, "enough".to_owned()).expect("it is at rest");
+    });
+    assert!(left.status.state.is_ended());
+    store.commit(unit(vec![lost, ended])).await.expect("stored");
+    let call_of = call(&done).expect("its task is called");
+    let finished = commit(store.as_ref(), &mut done, at(70), |decision| {
+        assert!(decision.deliver(&event(WELL, "1")));
+        decision.finish(&call_of, applied).expect("it is under way");
+    });
+    finished.await.expect("stored");
+    assert_eq!(done.status.state, JobState::Succeeded);
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    assert_eq!(awaiting(store.as_ref(), BUILT).await, [job_id(2)]);
+    assert_eq!(awaiting(store.as_ref(), WELL).await, [job_id(2)]);
+    store
+        .commit(unit(vec![Change::Purge { job: left.id(), sequence: left.status.sequence }]))
+        .await
+        .expect("purged");
+    let cancelled = commit(store.as_ref(), &mut at_rest, at(80), |decision| {
+        decision.cancel(CancelMode::Leave, "enough".to_owned()).expect("it waits");
+    });
+    cancelled.await.expect("stored");
+    assert!(at_rest.status.state.is_ended());
+    assert_eq!(awaiting(store.as_ref(), BUILT).await, []);
+    assert_eq!(awaiting(store.as_ref(), WELL).await, []);
 }

@@ -16,7 +16,7 @@ use windlass_host::store::{
 use super::Bench;
 use super::fixture::{
     at, born, born_of, call, cancel, claim, commit, flow, flow_revision, host_id, job_id, operation,
-    operation_id, plugin, submit, unit,
+    operation_id, plugin, submit, undone_as_a_whole, unit,
 };
 
 pub(super) async fn a_job_comes_back_as_it_was_stored(bench: Bench) {
@@ -175,7 +175,7 @@ async fn all(store: &dyn Store, filter: &JobFilter) -> usize {
 
 pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     let store = bench.store();
-    let used = flow("used", 2);
+    let used = undone_as_a_whole(flow("used", 2), "releasing");
     let (mut waiting, birth) = born_of(1, used.clone(), Timing::default());
     let (mut over, other_birth) = born_of(2, used.clone(), Timing::default());
     let (_, unrelated) = born_of(3, flow("other", 1), Timing::default());
@@ -189,15 +189,18 @@ pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     drop(store);
     bench.step().await;
     let store = bench.store();
-    let mut found = store.references(plugin("used"), 10).await.expect("readable");
-    found.sort_by_key(|reference| match reference {
-        Reference::Operation(_) => 0,
-        Reference::FlowRevision(_) => 1,
-        Reference::Job(_) => 2,
-    });
-    let revision = Reference::FlowRevision(RevisionName { name: "f".to_owned(), revision: 1 });
-    let expected = vec![Reference::Operation(operation_id(1)), revision, Reference::Job(waiting.id())];
-    assert_eq!(found, expected);
+    // By its tasks, and by its own revert.
+    for name in ["used", "releasing"] {
+        let mut found = store.references(plugin(name), 10).await.expect("readable");
+        found.sort_by_key(|reference| match reference {
+            Reference::Operation(_) => 0,
+            Reference::FlowRevision(_) => 1,
+            Reference::Job(_) => 2,
+        });
+        let revision = Reference::FlowRevision(RevisionName { name: "f".to_owned(), revision: 1 });
+        let expected = vec![Reference::Operation(operation_id(1)), revision, Reference::Job(waiting.id())];
+        assert_eq!(found, expected, "{name}");
+    }
     assert_eq!(store.references(plugin("used"), 2).await.expect("readable").len(), 2);
     assert_eq!(store.references(plugin("used"), 1).await.expect("readable").len(), 1);
     assert_eq!(store.references(plugin("nobody"), 10).await.expect("readable"), vec![]);
@@ -205,5 +208,7 @@ pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     let key = RecordKey::FlowRevision(FlowId::of_name("f"), 1);
     let removed = Change::Remove { key, generation: 1 };
     store.commit(unit(vec![put(operation(1, 2, &used, Some(at(2)))), removed])).await.expect("stored");
-    assert_eq!(store.references(plugin("used"), 10).await.expect("readable"), vec![]);
+    for name in ["used", "releasing"] {
+        assert_eq!(store.references(plugin(name), 10).await.expect("readable"), vec![], "{name}");
+    }
 }

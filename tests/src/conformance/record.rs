@@ -134,6 +134,26 @@ pub(super) async fn a_unique_key_is_taken_once(bench: Bench) {
     assert_eq!(store.holder(&twice).await.expect("readable"), None);
 }
 
+pub(super) async fn a_unit_that_expects_a_key_to_be_free_is_refused_where_it_is_taken(bench: Bench) {
+    let (key, other) = (request("a", "b"), request("c", "d"));
+    let expect = || Change::ExpectFree { key: key.clone() };
+    let store = bench.store();
+    store.commit(unit(vec![expect(), take(&other, 1, at(0))])).await.expect("it is free");
+    // It takes nothing, and sees what was taken before it in its unit.
+    assert_eq!(store.holder(&key).await.expect("readable"), None);
+    let taken = store.commit(unit(vec![take(&key, 2, at(1)), expect()])).await;
+    assert!(matches!(taken, Err(CommitError::Taken { holder }) if holder == job_id(2)), "{taken:?}");
+    store.commit(unit(vec![expect(), take(&key, 3, at(1))])).await.expect("it is still free");
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    let put = Change::Put { record: host(1, 1), expected: Expected::Absent };
+    let taken = store.commit(unit(vec![put, expect()])).await;
+    assert!(matches!(taken, Err(CommitError::Taken { holder }) if holder == job_id(3)), "{taken:?}");
+    assert_eq!(store.record(host(1, 1).key()).await.expect("readable"), None, "all or nothing");
+    store.commit(unit(vec![Change::ExpireKeys { before: at(2) }, expect()])).await.expect("it is forgotten");
+}
+
 pub(super) async fn old_requests_and_events_are_forgotten_and_occurrences_are_not(bench: Bench) {
     let store = bench.store();
     let event = |id: &str| UniqueKey::Event { source: "s".to_owned(), id: id.to_owned() };

@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use windlass_core::id::Digest;
 use windlass_proto::v1;
+use windlass_proto::v1::event_service_client::EventServiceClient;
 use windlass_proto::v1::job_service_client::JobServiceClient;
 use windlass_proto::v1::plugin_service_client::PluginServiceClient;
 use windlass_proto::v1::upload_plugin_request::Part;
@@ -23,13 +24,18 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub struct Client {
     pub jobs: JobServiceClient<Channel>,
     pub plugins: PluginServiceClient<Channel>,
+    pub events: EventServiceClient<Channel>,
 }
 
 impl Client {
     pub async fn connect(address: &str) -> Result<Self, Status> {
         let endpoint = Endpoint::from_shared(address.to_owned()).expect("a host prints an address");
         let channel = endpoint.connect().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(Self { jobs: JobServiceClient::new(channel.clone()), plugins: PluginServiceClient::new(channel) })
+        Ok(Self {
+            jobs: JobServiceClient::new(channel.clone()),
+            plugins: PluginServiceClient::new(channel.clone()),
+            events: EventServiceClient::new(channel),
+        })
     }
 
     /// Uploads a component; one that is known is sent all the same.

@@ -9,6 +9,7 @@ use windlass_proto::v1;
 use crate::home::{Home, Look, OpenStore};
 use crate::ledger::{self, LedgerLine};
 use crate::plugins;
+use crate::remote;
 
 /// Between two looks at the ledger, which only a poll can watch.
 const LOOK: Duration = Duration::from_millis(2);
@@ -72,6 +73,11 @@ impl Site {
     /// Lets the gate's call go on.
     pub fn open_gate(&self, name: &str) {
         std::fs::write(self.ledger().join("gates").join(name), b"").expect("a gate can be opened");
+    }
+
+    /// Says what has become of what a `remote` of this name began, or begins.
+    pub fn say_of_remote(&self, name: &str, said: &serde_json::Value) {
+        remote::say(&self.ledger(), name, said);
     }
 
     pub fn lines(&self) -> Vec<LedgerLine> {

@@ -34,6 +34,7 @@ impl State {
             }
             Change::Expect { key, generation } => self.expect(*key, *generation),
             Change::Take { key, at, job } => self.take(key, *at, *job),
+            Change::ExpectFree { key } => self.expect_free(key),
             Change::ExpireKeys { before } => {
                 self.expire_keys(*before);
                 Ok(())
@@ -123,10 +124,15 @@ impl State {
         Ok(())
     }
 
-    fn take(&mut self, key: &UniqueKey, at: DateTime<Utc>, by: JobId) -> Result<(), CommitError> {
-        if let Some(held) = self.keys.get(key) {
-            return Err(CommitError::Taken { holder: held.by });
+    fn expect_free(&self, key: &UniqueKey) -> Result<(), CommitError> {
+        match self.keys.get(key) {
+            Some(held) => Err(CommitError::Taken { holder: held.by }),
+            None => Ok(()),
         }
+    }
+
+    fn take(&mut self, key: &UniqueKey, at: DateTime<Utc>, by: JobId) -> Result<(), CommitError> {
+        self.expect_free(key)?;
         self.keys.insert(key.clone(), Held { by, at });
         Ok(())
     }

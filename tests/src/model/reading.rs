@@ -45,6 +45,13 @@ impl State {
         claims
     }
 
+    /// In the order of their ids.
+    pub(super) fn awaiting(&self, event_type: &str, after: Option<JobId>, limit: usize) -> Vec<JobId> {
+        let behind = self.jobs.values().filter(|job| after.is_none_or(|after| job.id() > after));
+        let waiting = behind.filter(|job| job.status.awaited_events().any(|awaited| awaited == event_type));
+        waiting.map(|job| job.id()).take(limit).collect()
+    }
+
     /// All that wants to be looked at, oldest first; of the same instant jobs before triggers, then by id.
     pub(super) fn due(&self) -> Vec<Due> {
         let jobs = self.jobs.values().filter_map(|job| Some((job.status.alarm()?, Subject::Job(job.id()))));
@@ -94,7 +101,7 @@ impl State {
     }
 
     pub(super) fn references(&self, plugin: Digest, limit: usize) -> Vec<Reference> {
-        let names = |flow: &Flow| flow.tasks().any(|task| task.plugin.digest == plugin);
+        let names = |flow: &Flow| flow.plugins().any(|pin| pin.digest == plugin);
         let operations = self.records.values().filter_map(|record| match record {
             Record::Operation(operation) if operation.deleted.is_none() && names(&operation.flow) => {
                 Some(Reference::Operation(operation.id))

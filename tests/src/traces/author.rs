@@ -162,7 +162,10 @@ impl Author {
             Kind::Note => self.note(state).into_iter().collect(),
             Kind::Purge => self.purge(state).into_iter().collect(),
             Kind::Record => vec![self.record(state)],
-            Kind::Take => vec![self.take(None)],
+            Kind::Take => vec![match self.take(None) {
+                Change::Take { key, .. } if self.dice.one_in(3) => Change::ExpectFree { key },
+                take => take,
+            }],
             Kind::Expire => {
                 let back = TimeDelta::milliseconds(self.dice.below(3_000) as i64);
                 vec![Change::ExpireKeys { before: self.whole_now() - back }]

@@ -1,6 +1,6 @@
 //! The cast of a trace: the hosts, jobs, records, keys and blobs that it speaks of, all of which are its own.
 
-use windlass_core::flow::{Flow, PluginPin};
+use windlass_core::flow::{Flow, Pattern, PluginPin};
 use windlass_core::id::{Digest, FlowId, HostId, JobId};
 use windlass_core::plugin::{Manifest, Plugin, PluginState};
 use windlass_host::store::{Record, RecordKey, UniqueKey};
@@ -84,6 +84,15 @@ impl Cast {
         if let Some(windlass_core::flow::Node::Task(last)) = flow.nodes.last_mut() {
             let digest = fixture::plugin(&second);
             last.plugin = PluginPin { digest, name: second, version: "1.0.0".to_owned() };
+        }
+        // Of the same types as those of other traces: whatever one of them left behind is found.
+        for n in 0..dice.place(3) {
+            let event_type = dice.pick(&fixture::EVENT_TYPES).expect("there are types");
+            flow.nodes.push(fixture::event_wait(&format!("wait-{n}"), event_type));
+        }
+        // Waits go on while tasks are called, or come one after the other.
+        if dice.one_in(2) {
+            flow.pattern = Pattern::Unordered;
         }
         std::sync::Arc::new(flow)
     }

@@ -13,7 +13,7 @@ use windlass_host::store::{JobFilter, RecordKind, Reference, Store, StoreFailure
 
 use super::cast::Cast;
 use super::follower::Follower;
-use crate::conformance::fixture::{at, operation_id, trigger_id};
+use crate::conformance::fixture::{EVENT_TYPES, at, operation_id, trigger_id};
 use crate::dice::Dice;
 use crate::model::Model;
 
@@ -52,6 +52,7 @@ pub type NoteName = (JobId, InstanceName, String);
 enum Part {
     Board,
     Claims,
+    Awaiting,
     Due,
     Lists,
     Tail,
@@ -62,9 +63,10 @@ enum Part {
     Blobs,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part::Board,
     Part::Claims,
+    Part::Awaiting,
     Part::Due,
     Part::Lists,
     Part::Tail,
@@ -100,6 +102,7 @@ impl Comparison<'_> {
         match part {
             Part::Board => self.board(dice).await,
             Part::Claims => self.claims().await,
+            Part::Awaiting => self.awaiting(dice).await,
             Part::Due => self.due(dice).await,
             Part::Lists => self.lists(dice).await,
             Part::Tail => self.tail(dice).await,
@@ -150,6 +153,19 @@ impl Comparison<'_> {
         let (mut found, expected) = (self.store.claims().await?, self.model.claims().await?);
         found.sort();
         same(|| "claims()".to_owned(), &found, &expected)
+    }
+
+    async fn awaiting(&self, dice: &mut Dice) -> Same {
+        for event_type in EVENT_TYPES {
+            let all = self.model.awaiting(event_type, None, ALL).await?;
+            let behind = dice.pick(&all).copied();
+            for (after, limit) in [(None, ALL), (behind, 1 + dice.place(3))] {
+                let found = self.store.awaiting(event_type, after, limit).await?;
+                let expected = self.model.awaiting(event_type, after, limit).await?;
+                same(|| format!("awaiting({event_type:?}, {after:?}, {limit})"), &found, &expected)?;
+            }
+        }
+        Ok(())
     }
 
     async fn due(&self, dice: &mut Dice) -> Same {

@@ -9,7 +9,7 @@ use windlass_core::job::{Job, JobState};
 use windlass_host::store::Change;
 
 use super::author::Author;
-use crate::conformance::fixture::actor;
+use crate::conformance::fixture::{EVENT_TYPES, actor};
 use crate::conformance::{Ask, ask_of};
 use crate::model::State;
 
@@ -62,7 +62,11 @@ impl Author {
             return self.any_ask();
         }
         match job.status.state {
-            JobState::Scheduled | JobState::Waiting => Ask::Wake,
+            JobState::Scheduled => Ask::Wake,
+            JobState::Waiting => {
+                let which = self.dice.below(EVENT_TYPES.len() as u64) as u8;
+                self.dice.weighed(&[(1, Ask::Wake), (2, Ask::Deliver(which))])
+            }
             JobState::Ready => Ask::Claim,
             JobState::Running | JobState::Reverting | JobState::Suspending => {
                 let asks = [
@@ -105,6 +109,7 @@ impl Author {
             (1, Ask::Release),
             (1, Ask::Reschedule),
             (2, Ask::Prioritise(priority)),
+            (3, Ask::Deliver(which)),
         ])
     }
 }

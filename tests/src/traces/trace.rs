@@ -321,6 +321,7 @@ fn jobs_of(unit: &Unit) -> Vec<JobId> {
         | Change::Remove { .. }
         | Change::Expect { .. }
         | Change::Take { .. }
+        | Change::ExpectFree { .. }
         | Change::ExpireKeys { .. } => None,
     });
     named.collect()

@@ -2,9 +2,14 @@
 
 mod doubt;
 mod graph;
+mod observe;
+mod own_revert;
 mod parallel;
+mod provision;
 mod revision;
 mod scope;
+mod wait;
+mod wait_event;
 
 use serde_json::json;
 use tonic::Code;

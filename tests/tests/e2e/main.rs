@@ -11,3 +11,4 @@ mod e2e_plugins;
 mod e2e_sandbox;
 mod e2e_store;
 mod e2e_triggers;
+mod e2e_upgrade;

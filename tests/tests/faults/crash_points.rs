@@ -3,6 +3,7 @@
 //! Each case has a fresh store, a host that dies, and a host that goes on. A client that lost its host asks again, as
 //! clients do.
 
+mod event;
 mod graph;
 mod matrix;
 
@@ -17,7 +18,7 @@ use windlass_proto::v1;
 use windlass_tests::crash::process::{HostProcess, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
-use windlass_tests::work::{Shape as _, flow, gate, literal, nested, task, times};
+use windlass_tests::work::{Shape as _, flow, gate, literal, nested, remote, task, times};
 use windlass_tests::{invariants, plugins};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_crash_host");
@@ -99,6 +100,45 @@ async fn s10_s16_a_host_that_dies_at_any_write_of_a_scope_that_is_tried_again_ch
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_what_is_accepted_and_observed_changes_nothing_of_how_it_ends() {
+    let says = json!([{ "unknown": 0 }, { "unknown": 0 }, { "present": { "serial": "M-7" } }]);
+    let r = remote("r").with("says", literal(says)).with("undo", literal(json!(["r"])));
+    let case = Case {
+        tasks: vec![value("a", 1), r, task("c", "fail")],
+        state: JobState::Reverted,
+        calls: &["apply a", "apply r", "observe r", "apply c", "revert c", "revert r", "revert a"],
+        instances: 3,
+    };
+    let matrix = at_every_write(BINARY, case).await;
+    // A host record, a plugin, a job, a claim, an undo record, nine outcomes, two host states.
+    assert!(matrix.commits >= 16, "{matrix:?}");
+    assert!(["apply r", "revert r"].iter().all(|call| matrix.in_doubt.contains(*call)), "{matrix:?}");
+    // After the intent of each of the three observations, and before the outcome.
+    assert!(matrix.died_observing >= 6, "{matrix:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigkill_inside_an_observation_looks_again_and_applies_nothing_twice() {
+    let site = Site::fresh().await;
+    let host = start(&site).await;
+    let r =
+        remote("r").with("observe_gate", literal(json!("look"))).with("observe_after_ms", literal(json!(5)));
+    let job = submit(&host, &site, vec![r]).await;
+    site.begun("observe r", 1).await;
+    host.kill().await;
+    let host = restart(&site).await;
+    site.begun("observe r", 2).await;
+    site.say_of_remote("r", &json!({ "present": null }));
+    site.open_gate("look");
+    let found = finish(host, &site, &job, v1::JobState::Succeeded).await;
+    assert_eq!(site.attempts("apply r").len(), 1);
+    let is_doubt = |fact: &Fact| matches!(fact, Fact::TaskInDoubt { .. });
+    assert!(!found.entries.iter().any(|entry| is_doubt(&entry.fact)), "{:#?}", found.entries);
+    let numbers: Vec<_> = site.attempts("observe r").iter().map(|line| line.attempt).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s10_a_host_that_dies_at_any_write_of_a_graph_changes_nothing_of_how_it_ends() {
     let sides = [undo_ahead("a", json!([{ "a": 1 }])), undo_ahead("b", json!([{ "b": 1 }])), value("d", 4)];
     let case = Case {
@@ -111,6 +151,15 @@ async fn s10_a_host_that_dies_at_any_write_of_a_graph_changes_nothing_of_how_it_
     // A host record, a plugin, a job, a claim, at least four outcomes and two undo records, two host states.
     assert!(seen.commits >= 12, "{seen:?}");
     assert!(seen.in_doubt >= 2, "several calls ran when a host died: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_a_publication_gives_the_event_to_every_job_once() {
+    let seen = event::at_every_write(BINARY).await;
+    // A host record, a plugin; of each of three jobs a birth, a claim and a wait, the event, a claim and an outcome.
+    assert!(seen.commits >= 17, "{seen:?}");
+    // Whether some have it already and others not depends on what the store commits together.
+    assert!(seen.unacknowledged > 0, "a host died when all had the event, and nobody was told: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

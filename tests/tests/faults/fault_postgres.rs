@@ -11,7 +11,7 @@ mod opening;
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 use windlass_core::job::JobState;
 use windlass_tests::bench::{Bench, SLOTS, Watched};
 use windlass_tests::home::Home;
@@ -27,8 +27,8 @@ const ASKED_MAX: u64 = 150;
 /// Holds the apply of `b`; all else is answered at once.
 fn holding_b() -> Arc<Scripted> {
     Scripted::new(|call| match call.task.as_str() {
-        "b" if call.direction == Direction::Apply => Answer::held(Answer::good(call.direction)),
-        _ => Answer::now(Answer::good(call.direction)),
+        "b" if call.function == Function::Apply => Answer::held(Answer::good(call.function)),
+        _ => Answer::now(Answer::good(call.function)),
     })
 }
 

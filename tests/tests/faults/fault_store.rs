@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filling::{fill, open};
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 use windlass_core::fault::Fault as CallFault;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
@@ -28,8 +28,8 @@ const ASKED_MAX: u64 = 150;
 /// Holds the apply of `b`; all else is answered at once.
 fn holding_b() -> Arc<Scripted> {
     Scripted::new(|call| match call.task.as_str() {
-        "b" if call.direction == Direction::Apply => Answer::held(Answer::good(call.direction)),
-        _ => Answer::now(Answer::good(call.direction)),
+        "b" if call.function == Function::Apply => Answer::held(Answer::good(call.function)),
+        _ => Answer::now(Answer::good(call.function)),
     })
 }
 
@@ -129,11 +129,11 @@ async fn s14_a_ready_job_that_cannot_be_claimed_is_not_tried_all_the_time() {
 /// A job whose last task fails, with undo records written ahead. A call that was told to stop is made again.
 fn failing_c() -> Arc<Scripted> {
     Scripted::new(|call| {
-        let mut answer = match (call.task.as_str(), call.direction) {
-            ("c", Direction::Apply) => Answer::now(Answer::broken()),
-            _ => Answer::now(Answer::good(call.direction)),
+        let mut answer = match (call.task.as_str(), call.function) {
+            ("c", Function::Apply) => Answer::now(Answer::broken()),
+            _ => Answer::now(Answer::good(call.function)),
         };
-        if call.task == "b" && call.direction == Direction::Apply {
+        if call.task == "b" && call.function == Function::Apply {
             answer.undo = vec![windlass_core::payload::Payload::json(&serde_json::json!({ "b": 1 }))];
         }
         answer
@@ -229,12 +229,12 @@ async fn fault_8_a_full_disk_heals_without_a_restart_while_a_watch_is_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_that_was_due_while_the_store_was_down_is_made_when_it_is_back() {
-    let scripted = Scripted::new(|call| match (call.direction, call.attempt) {
-        (Direction::Apply, 1) => {
+    let scripted = Scripted::new(|call| match (call.function, call.attempt) {
+        (Function::Apply, 1) => {
             let fault = CallFault::new("script.later", "not yet");
             Answer::now(windlass_core::call::Outcome::Retry { fault, after_ms: Some(200) })
         }
-        _ => Answer::now(Answer::good(call.direction)),
+        _ => Answer::now(Answer::good(call.function)),
     });
     let bench = Bench::start(scripted).await;
     let job = bench.submit(&["a"]).await;

@@ -2,6 +2,7 @@
 //! `fault_postgres` brings servers of its own, and some tests are about redb's file.
 
 mod crash_points;
+mod fault_delivery;
 mod fault_postgres;
 mod fault_process;
 mod fault_simulation;

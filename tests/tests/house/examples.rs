@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use windlass_proto::v1;
 use windlass_proto::v1::JobState;
 use windlass_tests::harness::TestHost;
+use windlass_tests::harness::event;
 use windlass_tests::plugins;
 
 fn binary() -> PathBuf {
@@ -14,7 +17,7 @@ fn binary() -> PathBuf {
     binary
 }
 
-fn flows() -> Vec<PathBuf> {
+fn all() -> Vec<PathBuf> {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tests.parent().expect("the crate is in the repository").join("examples/flows");
     let mut flows: Vec<_> = std::fs::read_dir(folder)
@@ -22,8 +25,19 @@ fn flows() -> Vec<PathBuf> {
         .map(|entry| entry.expect("the folder can be read").path())
         .collect();
     flows.sort();
-    assert!(flows.len() >= 4, "a file for each construct: {flows:?}");
+    assert!(flows.len() >= 16, "a file for each construct: {flows:?}");
     flows
+}
+
+/// The flows that make backups; those that provision machines want another host.
+fn flows() -> Vec<PathBuf> {
+    let is_provision = |flow: &PathBuf| flow.to_string_lossy().contains("provision");
+    all().into_iter().filter(|flow| !is_provision(flow)).collect()
+}
+
+/// An example flow by the name of its file.
+pub fn example(name: &str) -> PathBuf {
+    all().into_iter().find(|flow| flow.ends_with(name)).unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 /// A host with the backup plugin, and, below what it may grant, something to back up, and a place for it.
@@ -39,17 +53,57 @@ async fn host() -> TestHost {
     host
 }
 
+/// Does what the job waits for: lets time pass, says yes, publishes.
+async fn go_on(host: &TestHost, job: &str) -> v1::Job {
+    loop {
+        let waits = async || {
+            let state = host.state(job).await;
+            state == JobState::Waiting || is_ended(state)
+        };
+        host.until_holds("the job neither waits nor ends", waits).await;
+        let answer = host.get(job).await;
+        let state = answer.job.as_ref().expect("an answer has the job").state();
+        if is_ended(state) {
+            return host.wait(job).await;
+        }
+        let waiting = answer.tasks.iter().find(|task| task.state() == v1::TaskState::Waiting);
+        match waiting.map(|task| task.wait.as_str()) {
+            Some("approval") => {
+                let output = Command::new(binary())
+                    .args(["--host", &host.url(), "job", "approve", job, "--comment", "fit"])
+                    .output()
+                    .expect("the binary runs");
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            }
+            Some("wait_event") => {
+                let cleared = event("/records", job, "archive.cleared", &json!({ "files": 3 }));
+                host.publish(vec![cleared]).await.expect("it is an event");
+            }
+            _ => host.advance(TimeDelta::hours(1)),
+        }
+    }
+}
+
+fn is_ended(state: JobState) -> bool {
+    matches!(state, JobState::Succeeded | JobState::Reverted | JobState::Failed)
+}
+
 /// Submits the flow as a person would, and gives the job.
 async fn submit(host: &TestHost, flow: &std::path::Path, more: &[&str]) -> String {
     let grant = |name: &str, guest: &str| format!("{}:{guest}", host.path().join(name).display());
+    let grants = [grant("ledger/source", "/source:ro"), grant("ledger/backups", "/backup:rw")];
+    submit_granted(host, flow, &grants, more).await
+}
+
+/// The same with these directories granted.
+pub async fn submit_with(host: &TestHost, flow: &std::path::Path, grants: &[String]) -> String {
+    submit_granted(host, flow, grants, &[]).await
+}
+
+async fn submit_granted(host: &TestHost, flow: &std::path::Path, grants: &[String], more: &[&str]) -> String {
     let mut command = Command::new(binary());
     command.args(["--output", "id", "--host", &host.url(), "job", "submit", "--flow"]).arg(flow);
-    command.args([
-        "--grant-dir",
-        &grant("ledger/source", "/source:ro"),
-        "--grant-dir",
-        &grant("ledger/backups", "/backup:rw"),
-    ]);
+    command.args(grants.iter().flat_map(|grant| ["--grant-dir", grant]));
     command.args(more);
     let output = tokio::task::spawn_blocking(move || command.output().expect("the binary runs"));
     let output = output.await.expect("the binary is waited for");
@@ -69,7 +123,7 @@ async fn every_example_flow_runs_from_its_file_and_is_undone_on_request() {
     for flow in flows() {
         let host = host().await;
         let job = submit(&host, &flow, &[]).await;
-        let ended = host.wait(&job).await;
+        let ended = go_on(&host, &job).await;
         assert_eq!(ended.state(), JobState::Succeeded, "{}: {}", flow.display(), host.story(&job).await);
         assert!(backups(&host) > 0, "{}", flow.display());
         host.revert(&job).await.expect("it succeeded");
@@ -98,7 +152,7 @@ fn shown(flow: &std::path::Path, format: &str) -> String {
 
 #[test]
 fn every_example_flow_can_be_drawn() {
-    for flow in flows() {
+    for flow in all() {
         let document: Value = serde_json::from_str(&shown(&flow, "json")).expect("it is JSON");
         let first = document["tasks"][0]["name"].as_str().expect("its first node has a name");
         let picture = shown(&flow, "table");

@@ -13,7 +13,7 @@ use windlass_core::occurrence::{self, Occurrence};
 use windlass_host::store::{Change, Expected, Place, Record, Store, UniqueKey};
 use windlass_tests::conformance::fixture::{
     actor, at, born, born_of, cancel, claim, flow, host, host_id, job_id, operation, operation_id, plugin,
-    spec, trigger, trigger_id, unit,
+    spec, trigger, trigger_id, unit, waiting_flow,
 };
 
 pub fn file(directory: &Path) -> PathBuf {
@@ -24,8 +24,11 @@ pub fn job_key(n: u64) -> Vec<u8> {
     job_id(n).0.as_bytes().to_vec()
 }
 
-/// A directory with a store of one of everything: job 1 is ready, 2 is scheduled, 3 has a claim and a note, 4 was
-/// cancelled, 5 is of an occurrence.
+/// The type of the events that job 3 waits for.
+pub const AWAITED: &str = "test.built";
+
+/// A directory with a store of one of everything: job 1 is ready, 2 is scheduled, 3 has a claim and a note and waits for
+/// an event, 4 was cancelled, 5 is of an occurrence.
 pub async fn whole() -> TempDir {
     let directory = tempfile::tempdir().expect("a folder");
     let opened = Place::in_directory(directory.path()).open(1 << 20).await.expect("opens");
@@ -62,7 +65,7 @@ pub async fn fill(store: &dyn Store) {
 }
 
 async fn claimed(store: &dyn Store) {
-    let (mut job, birth) = born(3, Timing::default());
+    let (mut job, birth) = born_of(3, waiting_flow(&[AWAITED]), Timing::default());
     store.commit(unit(vec![birth])).await.expect("stored");
     claim(store, &mut job, host_id(1), at(50)).await;
     let note = Change::Note {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::planted::{Rows, file, job_key, remove_at, row_of, whole};
+use crate::planted::{AWAITED, Rows, file, job_key, remove_at, row_of, whole};
 use redb::ReadableTable as _;
 use windlass_host::store::check::{Checked, Finding};
 use windlass_host::store::{Place, PlaceError};
@@ -79,6 +79,16 @@ finds! {
     a_claim_of_nobody: |rows| {
         rows.put("claim", &[host_id(1).0.as_bytes().as_slice(), &job_key(1)].concat(), &[]);
     } => ["the index of claims", &job(1), "the host has it not"];
+    a_waiting_job_that_no_event_would_reach: |rows| {
+        remove_at(rows, "await", 4 + AWAITED.len(), 3);
+    } => ["the index of awaited events", &job(3), AWAITED, "is not in it"];
+    a_job_that_would_be_given_events_that_it_does_not_wait_for: |rows| {
+        let key = row_of(rows, "await", 4 + AWAITED.len(), 3);
+        rows.put("await", &[&key[..4 + AWAITED.len()], &job_key(1)].concat(), &[]);
+    } => ["table await", &job(1), AWAITED, "does not wait for that"];
+    an_await_of_nothing: |rows| {
+        rows.put("await", &[0, 0, 0, 9, b'x'], &[]);
+    } => ["table await", "a key that is not one of this table"];
     a_ready_job_that_is_not_on_the_board: |rows| {
         remove_at(rows, "board", 12, 1);
     } => ["the index of ready jobs", &job(1), "is ready, and not in it"];

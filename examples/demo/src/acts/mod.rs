@@ -71,7 +71,7 @@ async fn begin(stage: &Stage, screen: Screen) -> anyhow::Result<Play<'_>> {
     screen
         .say(&format!("{}@{}: {sent} sent, checked and compiled in {took}", plugin.name, plugin.version))?;
     let actions: Vec<&str> = plugin.actions.iter().map(|action| action.name.as_str()).collect();
-    ensure!(actions == ["snapshot", "verify", "publish"], "the plugin's actions are {actions:?}");
+    ensure!(actions == ["snapshot", "verify", "publish", "discard"], "the plugin's actions are {actions:?}");
     screen.say(&format!("digest {short}..., actions {}", actions.join(", ")))?;
     let again = upload(&client, &stage.plugin).await?;
     ensure!(again.sent_bytes == 0 && again.digest == digest, "the host forgot the plugin");

@@ -13,8 +13,13 @@ use serde_json::Value;
 
 use super::checked::{Checked, Rules, unique};
 use super::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
+use super::undo::{OwnRevertDocument, PhaseDocument};
+use super::wait::{ApprovalDocument, ObserveDocument, SleepDocument, WaitEventDocument};
 
+mod rules;
 mod wire;
+
+pub use wire::{inputs_of_wire, wire_of_inputs};
 
 /// Tasks, and flows nested in them, in one pattern.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +29,9 @@ mod wire;
     {"not": {"required": ["retry", "repeat"]}},
     {"not": {"required": ["retry", "map"]}},
     {"not": {"required": ["repeat", "map"]}},
+    {"not": {"required": ["revert", "retry"]}},
+    {"not": {"required": ["revert", "repeat"]}},
+    {"not": {"required": ["revert", "map"]}},
 ]))]
 pub struct FlowDocument {
     /// Where this schema is, for editors. It means nothing to Windlass.
@@ -41,6 +49,9 @@ pub struct FlowDocument {
     /// The flow runs once for each value of a list, side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     map: Option<MapDocument>,
+    /// What undoes everything in the flow by one call. Not of a flow that runs again: nest it into that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revert: Option<OwnRevertDocument>,
     /// Tasks and nested flows.
     #[schemars(length(max = 10_000))]
     tasks: Vec<Checked<TaskDocument>>,
@@ -76,16 +87,23 @@ impl PatternDocument {
     }
 }
 
-/// An action of a plugin, with inputs; or a flow of its own.
+/// An action of a plugin, with inputs; a flow of its own; or a wait.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Task")]
 #[schemars(extend("oneOf" = [
-    {"required": ["plugin", "action"], "properties": {"flow": false}},
+    {"required": ["plugin", "action"], "properties": {
+        "flow": false, "sleep": false, "wait_event": false, "approval": false,
+    }},
     {"required": ["flow"], "properties": {
         "plugin": false, "action": false, "inputs": false, "revert_inputs": false, "provides": false,
         "timeout": false, "retry": false, "priority": false, "memory_bytes_max": false, "in_doubt": false,
-        "digest": false,
+        "observe": false, "digest": false, "sleep": false, "wait_event": false, "approval": false,
+    }},
+    {"anyOf": [{"required": ["sleep"]}, {"required": ["wait_event"]}, {"required": ["approval"]}], "properties": {
+        "plugin": false, "action": false, "inputs": false, "revert_inputs": false, "flow": false,
+        "timeout": false, "retry": false, "priority": false, "memory_bytes_max": false, "in_doubt": false,
+        "observe": false, "digest": false,
     }},
 ]))]
 pub struct TaskDocument {
@@ -111,6 +129,9 @@ pub struct TaskDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     needs: Vec<String>,
+    /// Of a member of a graph: all of an earlier phase is applied before any of a later one begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    phase: Option<PhaseDocument>,
     /// Among tasks that could begin at the same time, the higher one does first.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = -1_000, max = 1_000))]
@@ -140,6 +161,18 @@ pub struct TaskDocument {
     /// What becomes of it where its host dies while it is applied.
     #[serde(default, skip_serializing_if = "InDoubtDocument::is_reapply")]
     in_doubt: InDoubtDocument,
+    /// How what the plugin accepted, and finishes elsewhere, is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observe: Option<ObserveDocument>,
+    /// Waits for a time, in the place of plugin and action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sleep: Option<Checked<SleepDocument>>,
+    /// Waits for an event, in the place of plugin and action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_event: Option<WaitEventDocument>,
+    /// Waits for somebody to say yes, in the place of plugin and action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalDocument>,
     /// Only in answers: what the plugin was resolved to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("readOnly" = true))]
@@ -158,6 +191,8 @@ pub enum InDoubtDocument {
     Revert,
     /// The job is suspended for a person to look; resumed, it is applied again.
     Hold,
+    /// The plugin's observer looks: what is present is applied, what is absent is applied again; otherwise as hold.
+    Observe,
 }
 
 impl InDoubtDocument {
@@ -198,7 +233,7 @@ pub struct OutputDocument {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Retry")]
-struct RetryDocument {
+pub struct RetryDocument {
     /// Calls in all, the first one included; 0: 5.
     #[serde(default)]
     #[schemars(range(max = 1_000))]
@@ -253,45 +288,12 @@ impl Rules for FlowDocument {
             .iter()
             .filter(|is| **is)
             .count();
-        (given > 1).then(|| {
-            "a flow has one of `retry`, `repeat` and `map`: put a flow with the other into it".to_owned()
-        })
-    }
-}
-
-impl Rules for TaskDocument {
-    fn broken(&self) -> Option<String> {
-        let name = &self.name;
-        let Some(flow) = &self.flow else {
-            let missing = match (self.plugin.is_empty(), self.action.is_empty()) {
-                (true, _) => "plugin",
-                (false, true) => "action",
-                (false, false) => return None,
-            };
-            return Some(format!(
-                "the task {name:?} has no `{missing}`: give a plugin and an action, or a flow in their place"
-            ));
-        };
-        let of_tasks = [
-            ("plugin", !self.plugin.is_empty()),
-            ("action", !self.action.is_empty()),
-            ("inputs", !self.inputs.is_empty()),
-            ("revert_inputs", !self.revert_inputs.is_empty()),
-            ("provides", !self.provides.is_empty()),
-            ("timeout", self.timeout.is_some()),
-            ("retry", self.retry.is_some()),
-            ("priority", self.priority != 0),
-            ("memory_bytes_max", self.memory_bytes_max.is_some()),
-            ("in_doubt", self.in_doubt != InDoubtDocument::Reapply),
-        ];
-        if let Some((field, _)) = of_tasks.into_iter().find(|(_, is_given)| *is_given) {
-            let advice =
-                if field == "retry" { "put it into its `flow`" } else { "give it to the tasks in it" };
-            return Some(format!("{name:?} is a flow, which has no `{field}`: {advice}"));
+        let one = "a flow has one of `retry`, `repeat` and `map`: put a flow with the other into it";
+        let whole = "a flow that runs again has no `revert` of its own: put the flow that has one into it";
+        match (given, self.revert.is_some()) {
+            (2.., _) => Some(one.to_owned()),
+            (1, true) => Some(whole.to_owned()),
+            (0 | 1, _) => None,
         }
-        let of_outermost =
-            [("defaults", !flow.0.defaults.is_empty()), ("parallel_max", flow.0.parallel_max != 0)];
-        let (field, _) = of_outermost.into_iter().find(|(_, is_given)| *is_given)?;
-        Some(format!("{name:?} is a nested flow, which has no `{field}`: give it to the outermost flow"))
     }
 }

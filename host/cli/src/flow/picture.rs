@@ -9,7 +9,11 @@ const LINE_TASKS_MAX: usize = 12;
 
 /// The flow as a tree. Beside each task what it runs, beside each node what it needs and takes.
 pub fn tree(flow: &v1::Flow) -> String {
-    let beside = [scope(flow), bound(flow)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let beside = [scope(flow), flow.revert.as_ref().map(own_revert), bound(flow)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ");
     let mut rows = vec![(pattern(flow).to_owned(), beside)];
     level(flow, "", &mut rows);
     let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
@@ -33,9 +37,14 @@ fn level(flow: &v1::Flow, indent: &str, rows: &mut Vec<(String, String)>) {
 fn beside(task: &v1::Task) -> String {
     let mut words = match &task.flow {
         Some(nested) => vec![pattern(nested).to_owned()],
-        None => vec![format!("{} {}", task.plugin, task.action)],
+        None => match &task.wait {
+            Some(until) => vec![wait(until)],
+            None => vec![format!("{} {}", task.plugin, task.action)],
+        },
     };
     words.extend(task.flow.as_ref().and_then(scope));
+    words.extend(task.flow.as_ref().and_then(|flow| flow.revert.as_ref()).map(own_revert));
+    words.extend(phase(task));
     words.extend(task.when.as_ref().map(when));
     if !task.needs.is_empty() {
         words.push(format!("needs {}", task.needs.join(", ")));
@@ -51,14 +60,35 @@ fn beside(task: &v1::Task) -> String {
         v1::InDoubt::Unspecified | v1::InDoubt::Reapply => {}
         v1::InDoubt::Revert => words.push("reverted when in doubt".to_owned()),
         v1::InDoubt::Hold => words.push("held when in doubt".to_owned()),
+        v1::InDoubt::Observe => words.push("observed when in doubt".to_owned()),
     }
     words.join("; ")
 }
 
-/// What its inputs ask for by name, and of tasks.
+/// What undoes a flow as a whole.
+fn own_revert(revert: &v1::OwnRevert) -> String {
+    let taken = taken(revert.inputs.values());
+    let taken = if taken.is_empty() { String::new() } else { format!(" with {}", taken.join(", ")) };
+    format!("undone by {} {}{taken}", revert.plugin, revert.action)
+}
+
+fn phase(task: &v1::Task) -> Option<String> {
+    let phase = match task.phase() {
+        v1::Phase::Unspecified => return None,
+        v1::Phase::Reserve => "reserve",
+        v1::Phase::Configure => "configure",
+        v1::Phase::Acquire => "acquire",
+    };
+    Some(format!("phase {phase}"))
+}
+
 fn takes(task: &v1::Task) -> Vec<String> {
+    taken(task.inputs.values().chain(task.revert_inputs.values()))
+}
+
+/// What inputs ask for by name, and of tasks.
+fn taken<'a>(inputs: impl Iterator<Item = &'a v1::Input>) -> Vec<String> {
     use v1::input::Source;
-    let inputs = task.inputs.values().chain(task.revert_inputs.values());
     let mut names: Vec<String> = inputs
         .filter(|input| !matches!(input.source, Some(Source::LiteralJson(_) | Source::Argument(_))))
         .filter_map(source)
@@ -77,6 +107,39 @@ fn source(input: &v1::Input) -> Option<String> {
         Source::OptionalName(name) => format!("{name}?"),
         Source::LiteralJson(json) => json.clone(),
     })
+}
+
+/// What a wait lasts until.
+fn wait(wait: &v1::task::Wait) -> String {
+    use v1::sleep::Until;
+    use v1::task::Wait;
+    let at_most = |timeout: &Option<prost_types::Duration>| {
+        let timeout = timeout.as_ref().map(|timeout| time::written(time::of_wire(timeout)));
+        timeout.map_or(String::new(), |timeout| format!(", {timeout} at most"))
+    };
+    match wait {
+        Wait::Sleep(v1::Sleep { until: Some(Until::Duration(passed)) }) => {
+            format!("sleep {}", time::written(time::of_wire(passed)))
+        }
+        Wait::Sleep(v1::Sleep { until: Some(Until::Time(until)) }) => {
+            format!("sleep until {}", source(until).unwrap_or_default())
+        }
+        Wait::Sleep(v1::Sleep { until: None }) => "sleep".to_owned(),
+        Wait::WaitEvent(event) => {
+            let matching = match event.r#match.as_str() {
+                "" => String::new(),
+                condition => format!(" with {condition}"),
+            };
+            format!("wait for event {}{matching}{}", event.r#type, at_most(&event.timeout))
+        }
+        Wait::Approval(approval) => {
+            let of = match approval.principals.as_slice() {
+                [] => String::new(),
+                principals => format!(" of {}", principals.join(" or ")),
+            };
+            format!("approval{of}{}", at_most(&approval.timeout))
+        }
+    }
 }
 
 /// What makes the flow run again.
@@ -233,6 +296,28 @@ tasks:
                     └ regions   linear; retry for each region in regions\n\
                     \u{20} ├ poll    linear; repeat until status.ready, 10x at most, pausing 5s\n\
                     \u{20} └ once    linear; always revert";
+        assert_eq!(super::tree(&shown), tree);
+    }
+
+    #[test]
+    fn own_reverts_and_phases_stand_beside_what_they_are_of() {
+        let shown = flow(
+            "
+pattern: graph
+revert: {plugin: net, action: release}
+tasks:
+- {name: address, plugin: net, action: reserve, phase: reserve}
+- name: machine
+  phase: acquire
+  flow:
+    revert: {plugin: vm, action: machine, inputs: {id: {output: {task: boot, pointer: /id}}, at: {name: zone}}}
+    tasks: [{name: boot, plugin: vm, action: boot}]
+",
+        );
+        let tree = "graph      undone by net release\n\
+                    ├ address  net reserve; phase reserve\n\
+                    └ machine  linear; undone by vm machine with boot/id, zone; phase acquire\n\
+                    \u{20} └ boot   vm boot";
         assert_eq!(super::tree(&shown), tree);
     }
 

@@ -89,6 +89,11 @@ mod tests {
             nested(json!({"repeat": {"until": "done", "rounds_max": 10, "backoff_initial": "5s"}})),
             nested(json!({"map": {"over": {"name": "hosts"}, "name": "host", "parallel_max": 4}})),
             json!({"tasks": [], "retry": {"times": 2}, "$schema": "docs/flow.schema.json"}),
+            task(json!({"phase": "reserve"})),
+            nested(
+                json!({"revert": {"plugin": "p", "action": "x", "inputs": {"i": {"name": "t"}}, "timeout": "5m"}}),
+            ),
+            json!({"tasks": [], "revert": {"plugin": "p", "action": "x", "retry": {"attempts_max": 3}}}),
         ];
         let validator = validator();
         for document in right {
@@ -128,6 +133,14 @@ mod tests {
             nested(json!({"repeat": {"rounds_max": 3}})),
             nested(json!({"repeat": {"until": "x"}})),
             nested(json!({"map": {"name": "x"}})),
+            task(json!({"phase": "release"})),
+            task(json!({"revert": {"plugin": "p", "action": "x"}})),
+            nested(json!({"phase": "reserve"})),
+            nested(json!({"revert": {"plugin": "p"}})),
+            nested(json!({"revert": {"plugin": "p", "action": "x", "provides": {}}})),
+            nested(
+                json!({"revert": {"plugin": "p", "action": "x"}, "repeat": {"until": "x", "rounds_max": 3}}),
+            ),
         ];
         // The host has the last word on bounds; an editor says it earlier.
         let wrong_for_the_host = [

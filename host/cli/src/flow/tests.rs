@@ -8,6 +8,8 @@ use super::file::parse;
 const DOCUMENT: &str = r#"{"tasks":[{"name":"snapshot","plugin":"backup","action":"snapshot","inputs":{"exact":{"literal":1.25},"keep":{"literal":{"n":3}},"source":{"argument":"source"}},"provides":{"archive":"/path"},"timeout":"5m","retry":{"attempts_max":3,"backoff_initial":"1s","backoff_multiplier":2.0}},{"name":"verify","plugin":"backup@0.1.0","action":"verify","inputs":{"archive":{"name":"archive"},"note":{"optional_name":"note"},"size":{"output":{"task":"snapshot","pointer":"/size"}}},"revert_inputs":{"why":{"literal":"undone"}}}],"defaults":{"source":"docs"}}"#;
 const TREE: &str = r#"{"pattern":"graph","retry":{"times":2,"backoff_initial":"1s","backoff_max":"5m","backoff_multiplier":1.5,"except":["host.timeout"],"revert_all":true},"tasks":[{"name":"both","flow":{"pattern":"unordered","map":{"over":{"argument":"hosts"},"name":"host","parallel_max":4},"tasks":[{"name":"a","plugin":"p","action":"x","when":"x > 1","priority":-2},{"name":"b","plugin":"p","action":"x","when":{"condition":"y","skips":"task"}}]},"needs":["c"]},{"name":"c","plugin":"p","action":"x"},{"name":"d","flow":{"repeat":{"until":"round > 2","rounds_max":10,"backoff_initial":"5s"},"tasks":[]}},{"name":"e","flow":{"retry":{"for_each":{"over":{"name":"regions"},"name":"region"}},"tasks":[]}},{"name":"f","flow":{"retry":{"always_revert":true},"tasks":[]}},{"name":"g","flow":{"retry":{"always_revert_all":true},"tasks":[]}}],"parallel_max":3}"#;
 
+const WHOLE: &str = r#"{"pattern":"graph","revert":{"plugin":"p","action":"x"},"tasks":[{"name":"m","flow":{"revert":{"plugin":"p@1.0.0","action":"y","inputs":{"a":{"output":{"task":"b","pointer":"/id"}},"c":{"name":"d"}},"timeout":"5m","retry":{"attempts_max":3,"backoff_initial":"1s","backoff_multiplier":2.0},"memory_bytes_max":1048576},"tasks":[{"name":"b","plugin":"p","action":"x"}]},"phase":"configure"},{"name":"r","plugin":"p","action":"x","phase":"reserve"},{"name":"q","plugin":"p","action":"x","phase":"acquire"}]}"#;
+
 fn read(file: &str, text: &str) -> v1::Flow {
     parse(file, text).unwrap_or_else(|problem| panic!("{problem}")).wire()
 }
@@ -29,8 +31,16 @@ fn a_nested_flow_with_scopes_and_conditions_is_written_as_it_was_read() {
 }
 
 #[test]
+fn own_reverts_and_phases_are_written_as_they_were_read() {
+    let flow = read("a.json", WHOLE);
+    assert_eq!(flow.tasks[1].phase(), v1::Phase::Reserve);
+    assert_eq!(flow.tasks[0].flow.as_ref().unwrap().revert.as_ref().unwrap().action, "y");
+    assert_eq!(serde_json::to_string(&FlowDocument::from(&flow)).unwrap(), WHOLE);
+}
+
+#[test]
 fn json_and_yaml_mean_the_same() {
-    for document in [DOCUMENT, TREE] {
+    for document in [DOCUMENT, TREE, WHOLE] {
         // JSON is YAML in another style; and the style that people write is the same again.
         assert_eq!(read("a.yaml", document), read("a.json", document));
     }
@@ -91,7 +101,7 @@ fn what_is_no_flow_is_refused_with_its_place() {
         "a.json",
         "{\"tasks\":\n[{\"name\":\"a\"}]}",
         "line 2, column",
-        &["plugin", "a flow in their place"],
+        &["plugin", "a flow or a wait in their place"],
     );
     refused("a.json", "{\"tasks\":[{\"name\":\"a\",\"plugin\":\"p\"}]}", "line 1,", &["action"]);
     refused(
@@ -124,6 +134,10 @@ fn what_is_no_flow_is_refused_with_its_place() {
     let both = "tasks: []\nretry: {times: 1}\nmap: {over: {name: x}, name: y}\n";
     let told = parse("a.yaml", both).map(|_| ()).expect_err("it is no flow").to_string();
     assert!(told.contains("one of `retry`, `repeat` and `map`"), "{told}");
+    let whole = "tasks: []\nretry: {times: 1}\nrevert: {plugin: p, action: x}\n";
+    let told = parse("a.yaml", whole).map(|_| ()).expect_err("it is no flow").to_string();
+    assert!(told.contains("no `revert` of its own"), "{told}");
+    refused("a.yaml", "tasks: []\nrevert: {plugin: p}\n", "line 2,", &["action"]);
     refused("a.yaml", "tasks: []\nparallel_max: yes\n", "line 2,", &[]);
     refused("a.yaml", "tasks: []\nretry: {times: 1, revert_all: yes}\n", "line 2,", &[]);
     refused("a.yaml", "tasks: []\n---\ntasks: []\n", "line", &["document"]);

@@ -163,13 +163,16 @@ pub async fn revert(session: &Session, arguments: RevertArguments) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// What a revert would do about one task instance.
+/// What a revert would do about one task instance, or about a flow with a revert of its own.
 #[derive(Serialize)]
 struct StepView {
     task: String,
     plugin: String,
     action: String,
     undo_record_count: u32,
+    /// The tasks that the own revert of a flow undoes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undoes: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     obstacle: String,
 }
@@ -182,6 +185,7 @@ impl From<&v1::RevertStep> for StepView {
             plugin: step.plugin.clone(),
             action: step.action.clone(),
             undo_record_count: step.undo_record_count,
+            undoes: step.undoes.iter().map(|name| text::instance(&name.task, &name.iteration)).collect(),
             obstacle: step.obstacle.clone(),
         }
     }
@@ -198,7 +202,11 @@ impl StepView {
             "" => String::new(),
             obstacle => format!("; cannot be undone: {obstacle}"),
         };
-        format!("{}: {} of {}{records}{obstacle}", self.task, self.action, self.plugin)
+        let undoes = match self.undoes.as_slice() {
+            [] => String::new(),
+            undoes => format!(", undoes {}", undoes.join(", ")),
+        };
+        format!("{}: {} of {}{records}{undoes}{obstacle}", self.task, self.action, self.plugin)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `windlass job`: executions of work, and all that an operator may do about them.
 
+mod answer;
 mod control;
 mod read;
 mod submit;
@@ -48,6 +49,10 @@ pub enum Verb {
     Rerun(submit::RerunArguments),
     /// Decide about a revert that failed
     Resolve(control::ResolveArguments),
+    /// Say yes to an approval that a job waits for
+    Approve(answer::AnswerArguments),
+    /// Say no to it
+    Refuse(answer::AnswerArguments),
     /// Return a quarantined job to the board
     Release(control::GoOnArguments),
     /// Remove a job that has ended, with its history
@@ -72,6 +77,8 @@ pub async fn run(session: &Session, verb: Verb) -> Result<Exit, Problem> {
         Verb::Retry(arguments) => control::retry(session, arguments).await,
         Verb::Revert(arguments) => control::revert(session, arguments).await,
         Verb::Resolve(arguments) => control::resolve(session, arguments).await,
+        Verb::Approve(arguments) => answer::answer(session, arguments, true).await,
+        Verb::Refuse(arguments) => answer::answer(session, arguments, false).await,
         Verb::Release(arguments) => control::release(session, arguments).await,
         Verb::Purge(arguments) => done(control::purge(session, arguments).await),
     }

@@ -36,6 +36,19 @@ pub struct TaskView {
     progress: Option<ProgressView>,
     #[serde(skip_serializing_if = "String::is_empty")]
     skipped_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<PayloadView>,
+    #[serde(skip_serializing_if = "is_zero")]
+    observation_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observe_deadline: Option<String>,
+    /// Of a wait: what it waits for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    wait: String,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -81,6 +94,10 @@ impl From<&v1::TaskInstance> for TaskView {
             undo_record_count: task.undo_record_count,
             progress: task.progress.as_ref().map(ProgressView::from),
             skipped_by: task.skipped_by.clone(),
+            handle: task.handle.as_ref().map(PayloadView::from),
+            observation_count: task.observation_count,
+            observe_deadline: at(&task.observe_deadline),
+            wait: task.wait.clone(),
         }
     }
 }
@@ -90,6 +107,15 @@ impl TaskView {
         let mut line = format!("{:width$}  {}", self.name, self.state);
         if !self.skipped_by.is_empty() {
             line.push_str(&format!(", for the condition of {} does not hold", self.skipped_by));
+        }
+        match self.wait.as_str() {
+            "" => {}
+            wait => line.push_str(&format!(" ({wait})")),
+        }
+        match self.observation_count {
+            0 => {}
+            1 => line.push_str(", looked at once"),
+            count => line.push_str(&format!(", looked at {count} times")),
         }
         if self.apply_attempt > 1 {
             line.push_str(&format!(", {} attempts", self.apply_attempt));
@@ -101,7 +127,13 @@ impl TaskView {
             line.push_str(&format!(", reverted in {duration}"));
         }
         if let Some(time) = &self.next_try_time {
-            line.push_str(&format!(", next try {time}"));
+            let what = match (self.state.as_str(), self.wait.as_str()) {
+                ("waiting", "sleep") => "until",
+                ("waiting", _) => "at most until",
+                ("observing", _) => "next look",
+                _ => "next try",
+            };
+            line.push_str(&format!(", {what} {time}"));
         }
         if !self.fault_lines.is_empty() {
             let indent = format!("\n{:width$}  ", "");

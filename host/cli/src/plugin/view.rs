@@ -30,6 +30,7 @@ struct ActionView {
     input_schema: Option<Box<RawValue>>,
     output_schema: Option<Box<RawValue>>,
     reversible: bool,
+    observed: bool,
 }
 
 #[derive(Serialize)]
@@ -74,6 +75,7 @@ impl From<&v1::PluginAction> for ActionView {
             input_schema: text::raw(&action.input_schema_json),
             output_schema: text::raw(&action.output_schema_json),
             reversible: action.reversible,
+            observed: action.observed,
         }
     }
 }
@@ -84,8 +86,9 @@ impl PluginView {
             .actions
             .iter()
             .map(|action| {
+                let observed = if action.observed { " (observed)" } else { "" };
                 let mark = if action.reversible { "" } else { " (cannot be undone)" };
-                format!("{}{mark}  {}", action.name, text::one_line(&action.description))
+                format!("{}{observed}{mark}  {}", action.name, text::one_line(&action.description))
             })
             .collect();
         lines.join("\n")

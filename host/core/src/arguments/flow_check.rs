@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 use super::flow_shape::{self, TASKS_MAX, refused};
 use super::name::check_name;
 use super::schema::{Schema, Schemas};
-use crate::flow::{Flow, Input, Inputs, Node, PluginPin, Task};
-use crate::plan::{Plan, Provider, Relation};
+use crate::flow::{Flow, InDoubt, Input, Inputs, Node, ObservePolicy, PluginPin, Task};
+use crate::own_revert::Called;
+use crate::plan::{OUTERMOST, Plan, Provider, Relation};
 use crate::problem::Problems;
+use crate::wait::WAIT_MS_MAX;
 
 /// Inputs, and provided names, of one task.
 const BINDINGS_MAX: usize = 128;
@@ -65,13 +67,20 @@ pub fn validate_flow(
         problems,
     };
     check.outermost(flow);
+    check.own_revert("flow", OUTERMOST, (flow.revert.as_ref(), flow.scope.as_ref()), lookup);
+    check.phases("flow", flow.pattern, &flow.nodes);
+    check.names_of_own_reverts(flow, &nodes);
     for placed in &nodes {
         flow_shape::check_node(&mut check.problems, &check.plan, placed);
         check.condition(placed);
         match placed.node {
             Node::Task(task) => check.task(&placed.path, task, lookup),
+            Node::Wait(wait) => check.wait(&placed.path, wait),
             Node::Flow(nested) => {
-                check.scope(&format!("{}.flow", placed.path), &nested.name, nested.scope.as_ref())
+                let (path, scope) = (format!("{}.flow", placed.path), nested.scope.as_ref());
+                check.scope(&path, &nested.name, scope);
+                check.own_revert(&path, &nested.name, (nested.revert.as_ref(), scope), lookup);
+                check.phases(&path, nested.pattern, &nested.nodes);
             }
         }
     }
@@ -82,11 +91,11 @@ pub fn validate_flow(
 /// Name -> the first two tasks that provide it, wherever they are.
 fn providers(flow: &Flow) -> HashMap<&str, Vec<&str>> {
     let mut providers: HashMap<&str, Vec<&str>> = HashMap::new();
-    for task in flow.tasks() {
-        for name in task.provides.keys().chain([&task.name]) {
+    for leaf in flow.leaves() {
+        for name in leaf.provides().keys().map(String::as_str).chain([leaf.name()]) {
             let tasks = providers.entry(name).or_default();
-            if tasks.len() < 2 && tasks.last() != Some(&task.name.as_str()) {
-                tasks.push(&task.name);
+            if tasks.len() < 2 && tasks.last() != Some(&leaf.name()) {
+                tasks.push(leaf.name());
             }
         }
     }
@@ -110,7 +119,7 @@ pub(super) struct Check<'a> {
 
 /// What is known of a call's input before anything runs.
 #[derive(Default)]
-struct Foreseen {
+pub(super) struct Foreseen {
     known: Map<String, Value>,
     awaited: BTreeSet<String>,
 }
@@ -126,64 +135,108 @@ pub(super) enum Sight {
 
 impl Check<'_> {
     fn task(&mut self, path: &str, task: &Task, lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>) {
-        self.bounds(path, task);
-        self.provides(path, task);
+        self.bounds(path, Called::Task(task));
+        self.provides(path, &task.provides);
         let foreseen = self.foresee(path, task);
-        let Some(schemas) = lookup(&task.plugin) else {
-            let PluginPin { name, version, digest } = &task.plugin;
+        self.call(path, Called::Task(task), foreseen, lookup);
+    }
+
+    /// The plugin and action of whatever is called, and what of its inputs their schema refuses.
+    pub(super) fn call(
+        &mut self,
+        path: &str,
+        called: Called<'_>,
+        foreseen: Vec<(String, Foreseen)>,
+        lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+    ) {
+        let Some(schemas) = lookup(called.plugin()) else {
+            let PluginPin { name, version, digest } = called.plugin();
             let message =
                 format!("plugin {name} {version} ({digest}) is not there or not active: upload it first");
             return self.problems.add(format!("{path}.plugin"), message);
         };
-        let Some(action) = schemas.action(&task.action) else {
+        let Some(action) = schemas.action(called.action()) else {
             let actions: Vec<_> = schemas.action_names().collect();
-            let (plugin, known) = (&task.plugin.name, actions.join(", "));
-            let message = format!("plugin {plugin} has no action {:?}: it has {known}", task.action);
+            let (plugin, known) = (&called.plugin().name, actions.join(", "));
+            let message = format!("plugin {plugin} has no action {:?}: it has {known}", called.action());
             return self.problems.add(format!("{path}.action"), message);
         };
+        if let Called::Task(task) = called
+            && !action.is_observed
+        {
+            self.unobserved(path, task);
+        }
         for (place, foreseen) in foreseen {
-            self.against(&action.input, &place, task, &foreseen);
+            self.against(&action.input, &place, called.action(), &foreseen);
+        }
+    }
+
+    /// What a task may not say whose plugin cannot be asked what became of it.
+    fn unobserved(&mut self, path: &str, task: &Task) {
+        let why = format!("{} of {} is not observed", task.action, task.plugin.name);
+        if task.in_doubt == InDoubt::Observe {
+            let message = format!("is observe, and {why}: say reapply, revert or hold");
+            self.problems.add(format!("{path}.in_doubt"), message);
+        }
+        if task.observe != ObservePolicy::default() {
+            let message = format!("is for what is accepted and finishes elsewhere, and {why}: leave it out");
+            self.problems.add(format!("{path}.observe"), message);
         }
     }
 
     /// What is foreseen of the inputs of apply and of revert, each with its path, as far as they have providers.
     fn foresee(&mut self, path: &str, task: &Task) -> Vec<(String, Foreseen)> {
+        let who = format!("task {:?}", task.name);
+        let sight = |check: &Self, input: &Input| check.sight(&task.name, input);
         let inputs = match &task.inputs {
             Inputs::Arguments => {
                 let foreseen = Foreseen { known: self.arguments.clone(), awaited: self.awaited.clone() };
                 Some(("arguments".to_owned(), foreseen))
             }
-            Inputs::Named(named) => self.inputs(task, format!("{path}.inputs"), "input", named),
+            Inputs::Named(named) => self.inputs(&who, format!("{path}.inputs"), "input", named, &sight),
         };
         let reverts = task.revert_inputs.as_ref();
-        let reverts = reverts
-            .and_then(|named| self.inputs(task, format!("{path}.revert_inputs"), "revert input", named));
+        let reverts = reverts.and_then(|named| {
+            self.inputs(&who, format!("{path}.revert_inputs"), "revert input", named, &sight)
+        });
         inputs.into_iter().chain(reverts).collect()
     }
 
-    fn bounds(&mut self, path: &str, task: &Task) {
+    pub(super) fn bounds(&mut self, path: &str, called: Called<'_>) {
         let mut bound = |field: &str, value: u64, from: u64, to: u64| {
             bound(&mut self.problems, &format!("{path}.{field}"), value, from, to);
         };
-        let retry = &task.retry;
+        let retry = called.retry();
         bound("retry.attempts_max", retry.attempts_max.into(), 1, ATTEMPTS_MAX.into());
         bound("retry.pause_ms", retry.pause_ms, 0, PAUSE_MS_MAX);
         bound("retry.pause_ms_max", retry.pause_ms_max, retry.pause_ms.min(PAUSE_MS_MAX), PAUSE_MS_MAX);
         bound("retry.factor_percent", retry.factor_percent.into(), 100, FACTOR_PERCENT_MAX.into());
-        if let Some(timeout_ms) = task.timeout_ms {
+        if let Called::Task(task) = called {
+            let observe = &task.observe;
+            bound("observe.deadline_ms", observe.deadline_ms, 1, WAIT_MS_MAX);
+            bound("observe.pause_ms", observe.pause_ms, 0, PAUSE_MS_MAX);
+            bound(
+                "observe.pause_ms_max",
+                observe.pause_ms_max,
+                observe.pause_ms.min(PAUSE_MS_MAX),
+                PAUSE_MS_MAX,
+            );
+            bound("observe.factor_percent", observe.factor_percent.into(), 100, FACTOR_PERCENT_MAX.into());
+        }
+        if let Some(timeout_ms) = called.timeout_ms() {
             bound("timeout_ms", timeout_ms, 1, CALL_TIMEOUT_MS_MAX);
         }
-        if let Some(bytes) = task.memory_bytes_max {
+        if let Some(bytes) = called.memory_bytes_max() {
             bound("memory_bytes_max", bytes, MEMORY_BYTES_MIN, u64::from(u32::MAX));
         }
     }
 
-    fn provides(&mut self, path: &str, task: &Task) {
-        if task.provides.len() > BINDINGS_MAX {
-            let count = task.provides.len();
+    pub(super) fn provides(&mut self, path: &str, provides: &BTreeMap<String, String>) {
+        if provides.len() > BINDINGS_MAX {
+            let count = provides.len();
             self.problems.add(format!("{path}.provides"), format!("are {count}: at most {BINDINGS_MAX}"));
         }
-        for (name, pointer) in &task.provides {
+        for (name, pointer) in provides {
             let path = format!("{path}.provides.{name}");
             check_name(&mut self.problems, &path, name);
             if !is_pointer(pointer) {
@@ -194,12 +247,13 @@ impl Check<'_> {
 
     /// What is foreseen of a call's input, and its path; `None` where one of the inputs has no provider: that is told,
     /// and the schema would only tell the same again.
-    fn inputs(
+    pub(super) fn inputs(
         &mut self,
-        task: &Task,
+        who: &str,
         path: String,
         noun: &str,
         named: &BTreeMap<String, Input>,
+        sight: &dyn Fn(&Self, &Input) -> Sight,
     ) -> Option<(String, Foreseen)> {
         if named.len() > BINDINGS_MAX {
             self.problems.add(&path, format!("are {}: at most {BINDINGS_MAX}", named.len()));
@@ -207,7 +261,7 @@ impl Check<'_> {
         let mut foreseen = Foreseen::default();
         let mut is_complete = true;
         for (name, input) in named {
-            match self.sight(&task.name, input) {
+            match sight(self, input) {
                 Sight::Known(value) => {
                     foreseen.known.insert(name.clone(), value);
                 }
@@ -216,8 +270,7 @@ impl Check<'_> {
                 }
                 Sight::Absent => {}
                 Sight::Missing(reason) => {
-                    let message =
-                        format!("task {:?} has no provider for its {noun} {name:?}: {reason}", task.name);
+                    let message = format!("{who} has no provider for its {noun} {name:?}: {reason}");
                     self.problems.add(format!("{path}.{name}"), message);
                     is_complete = false;
                 }
@@ -240,16 +293,20 @@ impl Check<'_> {
                     (Some(sight), _) => sight,
                     (None, Provider::Task(of)) if !is_optional => self.certain(reader, self.plan.name(of)),
                     (None, Provider::Task(_) | Provider::Scope(_)) => Sight::Awaited,
-                    (None, Provider::Several(tasks)) => Sight::Missing(format!(
-                        "{name:?} is provided by {}, and nothing says which of them is meant; name the task and a \
-                         pointer into its output",
-                        tasks.join(", ")
-                    )),
+                    (None, Provider::Several(tasks)) => self.several(name, &tasks),
                     (None, Provider::Nobody) if is_optional => Sight::Absent,
                     (None, Provider::Nobody) => Sight::Missing(self.nobody_provides(reader, name)),
                 }
             }
         }
+    }
+
+    pub(super) fn several(&self, name: &str, tasks: &[String]) -> Sight {
+        Sight::Missing(format!(
+            "{name:?} is provided by {}, and nothing says which of them is meant; name the task and a pointer into its \
+             output",
+            tasks.join(", ")
+        ))
     }
 
     fn output(&self, reader: &str, of: &str, pointer: &str) -> Sight {
@@ -305,7 +362,7 @@ impl Check<'_> {
         )
     }
 
-    fn against(&mut self, schema: &Schema, place: &str, task: &Task, foreseen: &Foreseen) {
+    fn against(&mut self, schema: &Schema, place: &str, action: &str, foreseen: &Foreseen) {
         if foreseen.awaited.is_empty() {
             let whole = schema.check(&Value::Object(foreseen.known.clone()), place);
             self.problems.0.extend(whole.0);
@@ -314,18 +371,18 @@ impl Check<'_> {
         self.problems.0.extend(schema.check_parts(&foreseen.known, &foreseen.awaited, place).0);
         for name in foreseen.awaited.iter().filter(|name| !schema.knows(name)) {
             let message =
-                format!("action {:?} has no property {name:?}: remove it or correct its name", task.action);
+                format!("action {action:?} has no property {name:?}: remove it or correct its name");
             self.problems.add(format!("{place}.{name}"), message);
         }
     }
 }
 
-fn malformed(pointer: &str) -> String {
+pub(super) fn malformed(pointer: &str) -> String {
     format!("{pointer:?} is not a JSON pointer (RFC 6901); use \"\" for the whole or \"/name/0\"")
 }
 
 /// RFC 6901: empty, or steps that each begin with `/`, in which `~` is followed by 0 or 1.
-fn is_pointer(pointer: &str) -> bool {
+pub(super) fn is_pointer(pointer: &str) -> bool {
     let is_escaped = |step: &str| step.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     (pointer.is_empty() || pointer.starts_with('/'))
         && pointer.len() <= POINTER_BYTES_MAX

@@ -21,10 +21,10 @@ const EXCEPT_MAX: usize = 64;
 impl Check<'_> {
     /// What makes the outermost flow run again.
     pub fn outermost(&mut self, flow: &Flow) {
-        if flow.scope.is_some() && self.plan.relation(OUTERMOST, OUTERMOST) != crate::plan::Relation::Unknown
-        {
-            let message =
-                format!("{OUTERMOST:?} is the name of the outermost flow, as it runs again: rename it");
+        let is_named = flow.scope.is_some() || flow.revert.is_some();
+        if is_named && self.plan.relation(OUTERMOST, OUTERMOST) != crate::plan::Relation::Unknown {
+            let why = if flow.scope.is_some() { "runs again" } else { "has a revert of its own" };
+            let message = format!("{OUTERMOST:?} is the name of the outermost flow, as it {why}: rename it");
             self.problems.add("flow.tasks", message);
         }
         self.scope("flow", OUTERMOST, flow.scope.as_ref());
@@ -132,7 +132,7 @@ impl Check<'_> {
         });
     }
 
-    fn expression(&mut self, path: &str, source: &str, is_given: &dyn Fn(&Self, &str) -> bool) {
+    pub(super) fn expression(&mut self, path: &str, source: &str, is_given: &dyn Fn(&Self, &str) -> bool) {
         let expression = match Expression::parse(source) {
             Ok(expression) => expression,
             Err(error) => return self.problems.add(path, format!("{source:?} {error}")),
@@ -165,10 +165,6 @@ impl Check<'_> {
 
     fn when_of(&self, node: u32) -> Option<crate::scope::SkipDepth> {
         let place = self.plan.place(node);
-        let when = match self.plan.is_task(node) {
-            true => self.flow.task_at(&place)?.when.as_ref(),
-            false => self.flow.nested_at(&place)?.when.as_ref(),
-        };
-        when.map(|when| when.skips)
+        self.flow.node_at(&place)?.when().map(|when| when.skips)
     }
 }

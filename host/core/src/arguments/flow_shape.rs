@@ -63,7 +63,7 @@ impl<'a, P> Walk<'a, P> {
             let path = format!("{path}.tasks[{index}]");
             self.found.push(Placed { path: path.clone(), node });
             match node {
-                Node::Task(_) => self.tasks += 1,
+                Node::Task(_) | Node::Wait(_) => self.tasks += 1,
                 Node::Flow(nested) => {
                     self.flows += 1;
                     self.level(&format!("{path}.flow"), &nested.nodes, depth + 1);

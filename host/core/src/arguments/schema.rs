@@ -46,6 +46,8 @@ pub struct Schemas {
 pub struct ActionSchemas {
     pub input: Schema,
     pub output: Schema,
+    /// What it begins may finish elsewhere, and its plugin can be asked about it.
+    pub is_observed: bool,
 }
 
 /// A compiled schema.
@@ -72,7 +74,10 @@ impl Schemas {
             let output = Schema::compile(&action.output, &format!("actions[{index}].output"));
             match (input, output) {
                 (Ok(input), Ok(output)) => {
-                    actions.insert(action.name.clone(), ActionSchemas { input, output });
+                    actions.insert(
+                        action.name.clone(),
+                        ActionSchemas { input, output, is_observed: action.observed },
+                    );
                 }
                 (input, output) => {
                     let found = [input.err(), output.err()].into_iter().flatten();

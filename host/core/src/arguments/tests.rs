@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::decide::tests::shape::{Shape, flow_of, nested};
-use crate::flow::{Flow, Input, Inputs, Node, Pattern, PluginPin, RetryPolicy, Task};
+use crate::decide::tests::shape::{Shape, approval, event_wait, flow_of, nested, sleep, sleep_until};
+use crate::flow::{Flow, InDoubt, Input, Inputs, Node, ObservePolicy, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
 use crate::plugin::{ActionManifest, AskedGrants, Manifest};
 use crate::problem::Problems;
+use crate::wait::{Approval, Until};
+
+mod undo;
 
 pub(crate) fn manifest(input: Value) -> Manifest {
     let action = ActionManifest {
@@ -19,6 +22,7 @@ pub(crate) fn manifest(input: Value) -> Manifest {
         input,
         output: json!({}),
         reversible: true,
+        observed: false,
     };
     Manifest {
         manifest: 1,
@@ -66,6 +70,8 @@ pub(crate) fn task(name: &str, inputs: &[(&str, Input)], provides: &[(&str, &str
         when: None,
         memory_bytes_max: None,
         in_doubt: Default::default(),
+        observe: crate::flow::ObservePolicy::default(),
+        phase: None,
     }
 }
 
@@ -454,4 +460,84 @@ fn the_largest_flow_is_checked_whole() {
     assert_eq!(validated(&large, json!({}), &[]), Vec::<String>::new());
     large.nodes.push(copying("one-more", &[]));
     assert_eq!(validated(&large, json!({}), &[]), ["flow.tasks: are 10001 tasks: a flow has at most 10000"]);
+}
+
+#[test]
+fn everything_wrong_with_waits_is_told_and_their_data_is_checked_like_any() {
+    let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    let mut release = approval("release", &["ann", ""]);
+    if let Node::Wait(wait) = &mut release {
+        wait.until = Until::Approval(Approval {
+            message: long,
+            principals: vec!["ann".to_owned(), String::new()],
+            timeout_ms: 0,
+        });
+        wait.provides.insert("who".to_owned(), "principal".to_owned());
+    }
+    let nodes = [
+        sleep("never", 400 * 86_400),
+        sleep_until("odd", literal(json!("tomorrow"))),
+        sleep_until("when", from("nobody")),
+        event_wait("image", "", Some("event.data.size > nobody")),
+        event_wait("other", "built", Some("event.")),
+        release,
+    ];
+    let told = validated(&flow_of(Pattern::Graph, nodes), json!({}), &[]);
+    let expected = [
+        "flow.tasks[0].sleep: 34560000000 is out of bounds",
+        "flow.tasks[1].sleep.until: \"tomorrow\" is no time",
+        "flow.tasks[2].sleep.until: wait \"when\" has no provider for its time",
+        "flow.tasks[3].wait_event.type: is empty",
+        "flow.tasks[3].wait_event.match: \"event.data.size > nobody\" reads \"nobody\"",
+        "flow.tasks[4].wait_event.match: \"event.\"",
+        "flow.tasks[5].provides.who: \"principal\" is not a JSON pointer",
+        "flow.tasks[5].approval.timeout_ms: 0 is out of bounds",
+        "flow.tasks[5].approval.message: has 4097 bytes",
+        "flow.tasks[5].approval.principals[1]: is empty",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for expected in expected {
+        assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}: {told:#?}");
+    }
+}
+
+#[test]
+fn what_a_wait_gives_is_seen_by_tasks_after_it_and_what_it_reads_comes_before_it() {
+    let mut first = task("first", &[("from", literal(json!("/a"))), ("to", literal(json!("/b")))], &[]);
+    first.provides.insert("size".to_owned(), "/size".to_owned());
+    let taking = task("taking", &[("from", from("image")), ("to", literal(json!("/b")))], &[]);
+    let nodes =
+        [Node::Task(taking), event_wait("image", "built", Some("event.data.size > size")), Node::Task(first)];
+    let flow = flow_of(Pattern::Graph, nodes);
+    assert_eq!(validated(&flow, json!({}), &[]), Vec::<String>::new());
+    let plan = crate::plan::Plan::of(&flow);
+    assert_eq!(plan.predecessors("image"), ["first"]);
+    assert_eq!(plan.predecessors("taking"), ["image"]);
+}
+
+#[test]
+fn only_what_an_observed_action_did_can_be_looked_at() {
+    let inputs = [("from", literal(json!("/a"))), ("to", literal(json!("/b")))];
+    let copy = |in_doubt, deadline_ms| Task {
+        in_doubt,
+        observe: ObservePolicy { deadline_ms, ..ObservePolicy::default() },
+        ..task("copy", &inputs, &[])
+    };
+    let day = ObservePolicy::default().deadline_ms;
+    let work = flow(vec![copy(InDoubt::Observe, day - 1)]);
+    assert_eq!(
+        validated(&work, json!({}), &[]),
+        [
+            "flow.tasks[0].in_doubt: is observe, and copy of files is not observed: say reapply, revert or hold",
+            "flow.tasks[0].observe: is for what is accepted and finishes elsewhere, and copy of files is not \
+             observed: leave it out",
+        ]
+    );
+    assert_eq!(validated(&flow(vec![copy(InDoubt::Hold, day)]), json!({}), &[]), [""; 0]);
+
+    let mut manifest = manifest(copy_schema());
+    manifest.actions[0].observed = true;
+    let schemas = Arc::new(Schemas::compile(&manifest).unwrap());
+    let lookup = |_: &PluginPin| Some(schemas.clone());
+    assert_eq!(validate_flow(&work, &Map::new(), &[], &lookup), Problems::default());
 }

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::call::{Direction, Prior};
-use crate::decide::{Decision, Rejected};
+use crate::decide::{Decision, Rejected, own_revert};
 use crate::entry::Fact;
 use crate::fault::{Fault, HOST_IN_DOUBT};
 use crate::flow::InDoubt;
@@ -78,15 +78,23 @@ impl Decision<'_> {
         if !is_going_back && self.leave_out(seat) {
             return true;
         }
-        if !self.job.plan.is_task(seat.node) {
+        if self.job.plan.is_scope(seat.node) {
             self.begin_scope(seat);
+            return true;
+        }
+        if !is_going_back && self.job.is_wait(seat) {
+            self.go_on_waiting(seat);
             return true;
         }
         if !is_going_back && self.decide_doubt(seat) {
             return true;
         }
         let fact = if is_going_back { revert_intent(self.job, seat) } else { apply_intent(self.job, seat) };
-        if matches!(fact, Fact::TaskApplying { .. } | Fact::TaskReverting { .. }) {
+        let is_call = matches!(
+            fact,
+            Fact::TaskApplying { .. } | Fact::TaskObserving { .. } | Fact::TaskReverting { .. }
+        );
+        if is_call {
             if self.stopping.is_some() || !self.has_room() {
                 return false;
             }
@@ -105,7 +113,9 @@ impl Decision<'_> {
         let (task, attempt, is_held) = (instance.name.clone(), instance.attempt, instance.is_held);
         match self.job.task(&task.task).map(|task| task.in_doubt).unwrap_or_default() {
             InDoubt::Reapply => false,
-            InDoubt::Hold if is_held => false,
+            // The person who resumed it has looked.
+            InDoubt::Hold | InDoubt::Observe if is_held => false,
+            InDoubt::Observe => false,
             InDoubt::Hold => {
                 self.record(Fact::TaskHeld { task, attempt });
                 self.record(Fact::SuspendRequested);
@@ -260,8 +270,16 @@ impl Job {
         self.frontier.callable_count(now).min(most.saturating_sub(self.in_flight_count()))
     }
 
+    fn is_wait(&self, seat: &Seat) -> bool {
+        self.flow.wait_at(&self.plan.place(seat.node)).is_some()
+    }
+
+    fn is_observed_in_doubt(&self, task: &str) -> bool {
+        self.task(task).is_some_and(|task| task.in_doubt == InDoubt::Observe)
+    }
+
     /// Nothing speaks against another call.
-    fn may_begin(&self, now: DateTime<Utc>) -> bool {
+    pub(super) fn may_begin(&self, now: DateTime<Utc>) -> bool {
         let is_failing = || self.is_late(now) || self.frontier.is_failing(&FrameName::outermost());
         self.status.request.is_none() && (self.status.direction == Direction::Revert || !is_failing())
     }
@@ -277,7 +295,13 @@ fn apply_intent(job: &Job, seat: &Seat) -> Fact {
         let task = InstanceName { task: name.to_owned(), iteration: seat.path.clone() };
         return Fact::TaskApplying { task, attempt: 1, prior: Prior::None };
     };
+    let observation =
+        || Fact::TaskObserving { task: instance.name.clone(), attempt: instance.observations + 1 };
     match instance.state {
+        TaskState::Observing => observation(),
+        TaskState::InDoubt if !instance.is_held && job.is_observed_in_doubt(&instance.name.task) => {
+            observation()
+        }
         TaskState::Pending | TaskState::Backoff | TaskState::InDoubt | TaskState::ApplyFailed => {
             Fact::TaskApplying {
                 task: instance.name.clone(),
@@ -289,25 +313,41 @@ fn apply_intent(job: &Job, seat: &Seat) -> Fact {
         TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
             Fact::TaskApplying { task: instance.name.next(&seat.path), attempt: 1, prior: Prior::None }
         }
-        state @ (TaskState::Applying | TaskState::Applied | TaskState::Skipped | TaskState::Reverting) => {
+        state @ (TaskState::Applying
+        | TaskState::Waiting
+        | TaskState::Applied
+        | TaskState::Skipped
+        | TaskState::Reverting) => {
             unreachable!("{name} is {} and not open: the frontier is wrong", state.word())
         }
     }
 }
 
 fn revert_intent(job: &Job, seat: &Seat) -> Fact {
+    if job.plan.is_own_revert(seat.node) {
+        return own_revert::intent(job, seat);
+    }
     let instance = job.view().undoable(seat);
     let instance = instance.expect("a task that is open on the way back has an instance to undo");
     let task = instance.name.clone();
-    if instance.is_lone_reject() {
+    if instance.is_undone_at_once() {
         return Fact::TaskReverted { task, attempt: 0, output: None };
     }
     let prior = prior_of(instance, Direction::Revert);
     Fact::TaskReverting { task, attempt: instance.revert_attempt + 1, prior }
 }
 
+/// One call that undoes something of a job.
+#[derive(Debug, PartialEq)]
+pub struct Undoing<'a> {
+    /// The task instance, or the own revert.
+    pub name: InstanceName,
+    /// What it undoes: itself, or the tasks in its flow that have effects.
+    pub undoes: Vec<&'a TaskInstance>,
+}
+
 /// What of a job is undone when it is reverted, in the order in which that is done one by one.
-pub fn unwinding_order(job: &Job) -> Vec<&TaskInstance> {
+pub fn unwinding_order(job: &Job) -> Vec<Undoing<'_>> {
     // What failed to be undone is tried again in the next run.
     let view = View { run: job.status.runs.len() as u32 + 1, ..job.view() };
     let mut frontier = Frontier::of(&view, Direction::Revert);
@@ -317,15 +357,26 @@ pub fn unwinding_order(job: &Job) -> Vec<&TaskInstance> {
         if let Some(scope) = ended {
             frontier.put_done(&view, &scope);
         } else if let Some(seat) = frontier.next(DateTime::<Utc>::MAX_UTC) {
-            let is_left = |instance: &&TaskInstance| instance.has_effects() && !instance.is_let_be();
-            let mut instances: Vec<_> = view.instances_at(&seat).filter(is_left).collect();
-            instances.reverse();
-            order.extend(instances);
+            order.extend(undoing(&view, job, &seat));
             frontier.put_done(&view, &seat);
         } else {
             return order;
         }
     }
+}
+
+fn undoing<'a>(view: &View<'a>, job: &Job, seat: &Seat) -> Vec<Undoing<'a>> {
+    if view.plan.is_own_revert(seat.node) {
+        let intent = own_revert::intent(job, seat);
+        let name = intent.task().expect("an intent is about a task").clone();
+        let undoes = view.undone_with(seat).into_iter().filter(|instance| instance.is_to_be_undone());
+        return vec![Undoing { name, undoes: undoes.collect() }];
+    }
+    let left = view.instances_at(seat).filter(|instance| instance.is_to_be_undone());
+    let mut left: Vec<_> =
+        left.map(|instance| Undoing { name: instance.name.clone(), undoes: vec![instance] }).collect();
+    left.reverse();
+    left
 }
 
 fn residue(job: &Job) -> Vec<InstanceName> {

@@ -96,6 +96,10 @@ impl Decision<'_> {
             let task = instance.name.clone();
             match instance.state {
                 TaskState::Applying => Fact::TaskInDoubt { task, attempt: instance.attempt },
+                TaskState::Observing => {
+                    let (attempt, next_try) = (instance.observations, self.now());
+                    Fact::TaskNotReady { task, attempt, fault: None, next_try }
+                }
                 _ => Fact::TaskRevertInterrupted { task, attempt: instance.revert_attempt },
             }
         });

@@ -187,7 +187,8 @@ impl Decision<'_> {
             JobState::Failed if self.job.status.epoch > 0 => {
                 // What was left in the middle of its revert cannot be applied: its undoing comes first.
                 let is_half_undone = |state| matches!(state, TaskState::Reverting | TaskState::RevertFailed);
-                let is_stuck = self.job.task_instances().any(|i| is_half_undone(i.state));
+                let is_stuck = self.job.task_instances().any(|i| is_half_undone(i.state))
+                    || self.job.has_half_undone_flow();
                 let direction = if is_stuck { Direction::Revert } else { Direction::Apply };
                 self.reopen(direction, reason);
                 Ok(())
@@ -247,6 +248,7 @@ impl Decision<'_> {
         if self.job.status.state != JobState::Failed {
             return Err(self.refused("resolve a failed revert of", "it has not ended"));
         }
+        self.let_be_with(&name, resolution, &reason);
         match resolution {
             Resolution::Retry => {}
             Resolution::Accept => {

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::call::{Direction, Outcome};
+use crate::call::{Function, Observation, Outcome};
 use crate::decide::Decision;
 use crate::entry::{Fact, Line};
-use crate::fault::{Fault, HOST_OUTPUT};
-use crate::flow::RetryPolicy;
+use crate::fault::{Fault, HOST_ABSENT, HOST_LATE, HOST_OUTPUT};
+use crate::flow::{InDoubt, RetryPolicy, Task};
 use crate::instance::{Failed, InstanceName, TaskInstance, TaskState};
+use crate::own_revert::Called;
 use crate::payload::Payload;
 
 /// A plugin may not postpone its next attempt further than this: a day, after which a person should look.
@@ -17,8 +18,21 @@ pub const RETRY_AFTER_MAX: TimeDelta = TimeDelta::days(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallName {
     pub task: InstanceName,
-    pub direction: Direction,
+    pub function: Function,
+    /// Of an observation the number of observations.
     pub attempt: u32,
+}
+
+impl CallName {
+    /// The call of an instance that is under way.
+    pub fn of(instance: &TaskInstance) -> Self {
+        let (function, attempt) = match instance.state {
+            TaskState::Observing => (Function::Observe, instance.observations),
+            TaskState::Reverting => (Function::Revert, instance.revert_attempt),
+            _ => (Function::Apply, instance.attempt),
+        };
+        Self { task: instance.name.clone(), function, attempt }
+    }
 }
 
 /// The call is not under way any more: its host lost the claim, or the outcome was recorded before.
@@ -47,12 +61,26 @@ impl Decision<'_> {
 
     fn record_outcome(&mut self, call: &CallName, outcome: Outcome) -> Result<(), StaleCall> {
         let instance = self.under_way(call)?;
-        let policy = self.job.task(&call.task.task).map(|task| task.retry.clone()).unwrap_or_default();
-        let fact = match call.direction {
-            Direction::Apply => applied(instance, &policy, outcome, self.now),
-            Direction::Revert => reverted(instance, &policy, outcome, self.now),
+        let Some(called) = self.job.called(&call.task.task) else {
+            return Err(StaleCall { task: call.task.clone(), attempt: call.attempt });
         };
-        self.record(fact);
+        let facts = match (call.function, called) {
+            (Function::Revert, called) => vec![reverted(instance, called.retry(), outcome, self.now)],
+            (Function::Apply, Called::Task(task)) => vec![applied(instance, task, outcome, self.now)],
+            (Function::Observe, Called::Task(task)) => observed(instance, task, outcome, self.now),
+            (Function::Apply | Function::Observe, Called::OwnRevert(_)) => {
+                unreachable!("an own revert is never applied, and so never under way in that way")
+            }
+        };
+        if facts.iter().any(|fact| matches!(fact, Fact::TaskReverted { .. })) {
+            self.undone_with(&call.task);
+        }
+        for fact in facts {
+            // Where nothing begins any more, something else becomes of the job.
+            if fact != Fact::SuspendRequested || self.job.may_begin(self.now) {
+                self.record(fact);
+            }
+        }
         Ok(())
     }
 
@@ -86,9 +114,14 @@ impl Decision<'_> {
     fn under_way(&self, call: &CallName) -> Result<&TaskInstance, StaleCall> {
         let stale = || StaleCall { task: call.task.clone(), attempt: call.attempt };
         let instance = self.job.instances.get(&call.task).ok_or_else(stale)?;
-        let is_it = match call.direction {
-            Direction::Apply => instance.state == TaskState::Applying && instance.attempt == call.attempt,
-            Direction::Revert => {
+        let is_it = match call.function {
+            Function::Apply => instance.state == TaskState::Applying && instance.attempt == call.attempt,
+            Function::Observe => {
+                instance.state == TaskState::Observing
+                    && instance.next_try.is_none()
+                    && instance.observations == call.attempt
+            }
+            Function::Revert => {
                 instance.state == TaskState::Reverting
                     && instance.next_try.is_none()
                     && instance.revert_attempt == call.attempt
@@ -98,10 +131,17 @@ impl Decision<'_> {
     }
 }
 
-fn applied(instance: &TaskInstance, policy: &RetryPolicy, outcome: Outcome, now: DateTime<Utc>) -> Fact {
+fn applied(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: DateTime<Utc>) -> Fact {
     let (task, attempt) = (instance.name.clone(), instance.attempt);
+    let policy = &definition.retry;
     match outcome {
         Outcome::Applied { output, undo } => Fact::TaskApplied { task, attempt, output, undo },
+        Outcome::Accepted { handle, undo, observe_after_ms } => {
+            let deadline = now.checked_add_signed(milliseconds(definition.observe.deadline_ms));
+            let deadline = deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
+            let next_try = (now + bounded(observe_after_ms)).min(deadline);
+            Fact::TaskAccepted { task, attempt, handle, undo, next_try, deadline }
+        }
         Outcome::Retry { fault, after_ms } => {
             if instance.retries + 1 >= policy.attempts_max {
                 return Fact::TaskApplyFailed { task, attempt, fault, how: Failed::RetriesUsedUp };
@@ -111,11 +151,86 @@ fn applied(instance: &TaskInstance, policy: &RetryPolicy, outcome: Outcome, now:
         }
         Outcome::Reject { fault } => Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Reject },
         Outcome::Broken { fault } => Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken },
-        Outcome::Reverted { .. } => {
-            let fault = Fault::new(HOST_OUTPUT, "the executor answered an apply as if it were a revert");
+        Outcome::Reverted { .. } | Outcome::Observed(_) => {
+            let fault = Fault::new(HOST_OUTPUT, "the executor answered an apply as if it were another call");
             Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken }
         }
     }
+}
+
+/// What follows from an observation. One that failed, however that was, says nothing of what it looked at.
+fn observed(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: DateTime<Utc>) -> Vec<Fact> {
+    let (task, attempt) = (instance.name.clone(), instance.attempt);
+    let (fault, after_ms) = match outcome {
+        Outcome::Observed(Observation::Present { output }) => {
+            return vec![Fact::TaskApplied { task, attempt, output, undo: None }];
+        }
+        Outcome::Observed(Observation::Absent { fault }) => {
+            let fault =
+                fault.unwrap_or_else(|| Fault::new(HOST_ABSENT, "the plugin's observer finds nothing"));
+            return vec![absent(instance, &definition.retry, fault, now)];
+        }
+        Outcome::Observed(Observation::Drifted { fault }) => (fault, None),
+        Outcome::Observed(Observation::Unknown { after_ms }) => (None, after_ms),
+        Outcome::Retry { fault, after_ms } => (Some(fault), after_ms),
+        Outcome::Reject { fault } | Outcome::Broken { fault } => (Some(fault), None),
+        Outcome::Applied { .. } | Outcome::Accepted { .. } | Outcome::Reverted { .. } => {
+            let message = "the executor answered an observation as if it were another call";
+            (Some(Fault::new(HOST_OUTPUT, message)), None)
+        }
+    };
+    let hold = |task: InstanceName| {
+        let doubt = Fact::TaskInDoubt { task: task.clone(), attempt };
+        vec![doubt, Fact::TaskHeld { task, attempt }, Fact::SuspendRequested]
+    };
+    match instance.observe_until {
+        // Looking was to settle a doubt, and did not.
+        None => hold(task),
+        Some(deadline) if deadline > now => {
+            let attempt = instance.observations;
+            let next_try = next_look(definition, attempt, after_ms, now).min(deadline);
+            vec![Fact::TaskNotReady { task, attempt, fault, next_try }]
+        }
+        Some(_) if matches!(definition.in_doubt, InDoubt::Observe | InDoubt::Hold) => hold(task),
+        Some(_) => vec![late(instance, definition, fault)],
+    }
+}
+
+/// What was accepted failed; what was in doubt was never done, and is applied again.
+fn absent(instance: &TaskInstance, policy: &RetryPolicy, fault: Fault, now: DateTime<Utc>) -> Fact {
+    let (task, attempt) = (instance.name.clone(), instance.attempt);
+    if instance.observe_until.is_some() {
+        return Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken };
+    }
+    if instance.retries + 1 >= policy.attempts_max {
+        return Fact::TaskApplyFailed { task, attempt, fault, how: Failed::RetriesUsedUp };
+    }
+    Fact::TaskBackoff { task, attempt, fault, next_try: now }
+}
+
+/// What was accepted is not ready at its deadline: it is in doubt, as often as a task may be applied.
+fn late(instance: &TaskInstance, definition: &Task, fault: Option<Fault>) -> Fact {
+    let (task, attempt) = (instance.name.clone(), instance.attempt);
+    let seconds = definition.observe.deadline_ms / 1_000;
+    let mut late = Fault::new(HOST_LATE, format!("what was accepted was not ready within {seconds} s"));
+    late.causes.extend(fault.map(|fault| format!("{}: {}", fault.class, fault.message)));
+    let how = match definition.in_doubt {
+        InDoubt::Revert => Failed::Broken,
+        _ if instance.retries + 1 >= definition.retry.attempts_max => Failed::RetriesUsedUp,
+        InDoubt::Reapply | InDoubt::Observe | InDoubt::Hold => return Fact::TaskInDoubt { task, attempt },
+    };
+    Fact::TaskApplyFailed { task, attempt, fault: late, how }
+}
+
+fn next_look(definition: &Task, attempt: u32, after_ms: Option<u64>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let observe = &definition.observe;
+    let policy = RetryPolicy {
+        attempts_max: u32::MAX,
+        pause_ms: observe.pause_ms,
+        pause_ms_max: observe.pause_ms_max,
+        factor_percent: observe.factor_percent,
+    };
+    next_try(&policy, attempt.saturating_sub(1), attempt, after_ms, now)
 }
 
 fn reverted(instance: &TaskInstance, policy: &RetryPolicy, outcome: Outcome, now: DateTime<Utc>) -> Fact {
@@ -129,8 +244,8 @@ fn reverted(instance: &TaskInstance, policy: &RetryPolicy, outcome: Outcome, now
         Outcome::Retry { fault, .. } | Outcome::Reject { fault } | Outcome::Broken { fault } => {
             Fact::TaskRevertFailed { task, attempt, fault }
         }
-        Outcome::Applied { .. } => {
-            let fault = Fault::new(HOST_OUTPUT, "the executor answered a revert as if it were an apply");
+        Outcome::Applied { .. } | Outcome::Accepted { .. } | Outcome::Observed(_) => {
+            let fault = Fault::new(HOST_OUTPUT, "the executor answered a revert as if it were another call");
             Fact::TaskRevertFailed { task, attempt, fault }
         }
     }
@@ -159,6 +274,10 @@ pub(super) fn pause(policy: &RetryPolicy, retries: u32, attempt: u32, now: DateT
 }
 
 fn bounded(pause_ms: u64) -> TimeDelta {
-    let pause = i64::try_from(pause_ms).ok().and_then(TimeDelta::try_milliseconds);
-    pause.map_or(RETRY_AFTER_MAX, |pause| pause.min(RETRY_AFTER_MAX))
+    milliseconds(pause_ms).min(RETRY_AFTER_MAX)
+}
+
+/// The longest there is where it is longer.
+pub(super) fn milliseconds(ms: u64) -> TimeDelta {
+    i64::try_from(ms).ok().and_then(TimeDelta::try_milliseconds).unwrap_or(TimeDelta::MAX)
 }

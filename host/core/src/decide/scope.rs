@@ -33,7 +33,7 @@ impl Decision<'_> {
             }
             let Some(seat) = self.job.frontier.next(self.now) else { return };
             let undoable = self.job.view().undoable(&seat);
-            let Some(instance) = undoable.filter(|instance| instance.is_lone_reject()) else { return };
+            let Some(instance) = undoable.filter(|instance| instance.is_undone_at_once()) else { return };
             self.record(Fact::TaskReverted { task: instance.name.clone(), attempt: 0, output: None });
         }
     }
@@ -47,6 +47,7 @@ impl Decision<'_> {
         let scope = self.name(seat);
         let view = self.job.view();
         if self.job.frontier.is_going_back(&view, seat) {
+            self.settle_inside(seat);
             self.record(Fact::ScopeReverted { scope });
             return true;
         }
@@ -317,10 +318,7 @@ impl Decision<'_> {
 
     fn condition(&self, seat: &Seat) -> Option<When> {
         let place = self.job.plan.place(seat.node);
-        match self.job.plan.is_task(seat.node) {
-            true => self.job.flow.task_at(&place)?.when.clone(),
-            false => self.job.flow.nested_at(&place)?.when.clone(),
-        }
+        self.job.flow.node_at(&place)?.when().cloned()
     }
 
     /// Leaves out a task, or a scope with all that is in it.
@@ -339,7 +337,9 @@ impl Decision<'_> {
         }
         let section = self.job.plan.section(inside);
         let path: Vec<_> = seat.path.iter().copied().chain(section.iterates.then_some(1)).collect();
-        for node in section.nodes.clone() {
+        // An own revert is not left out: it is never in the way of what goes forward.
+        let is_member = |node: &u32| !self.job.plan.is_own_revert(*node);
+        for node in section.nodes.iter().copied().filter(is_member).collect::<Vec<_>>() {
             self.skip(&Seat { node, path: path.clone() }, &by);
         }
     }

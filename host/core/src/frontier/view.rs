@@ -151,6 +151,15 @@ impl<'a> View<'a> {
     }
 
     pub fn stand(&self, direction: Direction, seat: &Seat) -> Stand {
+        if self.plan.is_own_revert(seat.node) {
+            return match direction {
+                Direction::Apply => Stand::Done,
+                Direction::Revert => self.own_revert_stand(seat),
+            };
+        }
+        if direction == Direction::Revert && self.plan.is_undone_as_a_whole(seat.node) {
+            return Stand::Done;
+        }
         match (direction, self.plan.is_task(seat.node)) {
             (Direction::Apply, true) => self.apply_stand(seat, Stand::Calling),
             (Direction::Revert, true) => {
@@ -170,7 +179,9 @@ impl<'a> View<'a> {
         match instance.state {
             TaskState::Applied | TaskState::Skipped => Stand::Done,
             TaskState::Applying | TaskState::Reverting => under_way,
-            TaskState::Backoff => instance.next_try.map_or(Stand::Open, Stand::Sleeping),
+            TaskState::Observing => instance.next_try.map_or(under_way, Stand::Sleeping),
+            TaskState::Waiting if instance.answer.is_some() => Stand::Open,
+            TaskState::Backoff | TaskState::Waiting => instance.next_try.map_or(Stand::Open, Stand::Sleeping),
             TaskState::ApplyFailed if self.is_of_this_run(instance) => Stand::Failed,
             // An operator's retry.
             TaskState::ApplyFailed
@@ -191,9 +202,13 @@ impl<'a> View<'a> {
             | TaskState::Accepted
             | TaskState::SkippedRevert => Stand::Done,
             TaskState::Applying => Stand::Calling,
-            TaskState::ApplyFailed | TaskState::Applied | TaskState::Backoff | TaskState::InDoubt => {
-                Stand::Open
-            }
+            TaskState::Observing if instance.next_try.is_none() => Stand::Calling,
+            TaskState::ApplyFailed
+            | TaskState::Applied
+            | TaskState::Observing
+            | TaskState::Waiting
+            | TaskState::Backoff
+            | TaskState::InDoubt => Stand::Open,
             TaskState::Reverting => instance.next_try.map_or(Stand::Calling, Stand::Sleeping),
             TaskState::RevertFailed if self.is_of_this_run(instance) => Stand::Failed,
             // An operator opened another run to try it again.
@@ -201,7 +216,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn is_of_this_run(&self, instance: &TaskInstance) -> bool {
+    pub(super) fn is_of_this_run(&self, instance: &TaskInstance) -> bool {
         instance.run >= self.run
     }
 

@@ -48,6 +48,7 @@ fn schemas(_: &PluginPin) -> Option<Arc<Schemas>> {
         input,
         output: json!(true),
         reversible: true,
+        observed: false,
     };
     let manifest = Manifest {
         manifest: 1,
@@ -77,6 +78,8 @@ fn spec() -> OperationSpec {
         when: None,
         memory_bytes_max: None,
         in_doubt: Default::default(),
+        observe: crate::flow::ObservePolicy::default(),
+        phase: None,
     };
     OperationSpec {
         name: "backup".to_owned(),

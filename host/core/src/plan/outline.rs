@@ -1,14 +1,16 @@
 //! The outline of a flow: its levels, who stands where in them, and what may depend on what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::flow::{Flow, Node, Pattern};
+use crate::own_revert;
+use crate::phase::Phase;
 use crate::scope::Scope;
 
-/// What the outermost flow is called where it is a scope.
+/// What the outermost flow is called where it is a scope, or has a revert of its own.
 pub const OUTERMOST: &str = "flow";
 
-/// A task or a flow of a flow, by its number. The outermost flow has number 0.
+/// A task (or wait, which stands in the same order) or a flow of a flow, by its number. The outermost flow has number 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Member {
     Task(u32),
@@ -32,10 +34,15 @@ pub(super) struct Level {
     /// None for the outermost flow.
     pub spot: Option<Spot>,
     name: String,
+    /// What its own revert is called, which is no member of it.
+    own_revert_name: String,
     needs: Vec<String>,
-    /// It has a condition, or runs again: it is the inside of a section of its own.
+    phase: Option<Phase>,
+    /// It has a condition or a revert of its own, or runs again: it is the inside of a section of its own.
     pub is_scope: bool,
     pub iterates: bool,
+    /// It is undone as a whole.
+    pub has_own_revert: bool,
     /// The name by which its members see the value that it runs for.
     pub variable: Option<String>,
     /// Name -> positions of the members in which it is provided, ascending.
@@ -47,8 +54,10 @@ struct Written<'a, P> {
     name: &'a str,
     pattern: Pattern,
     needs: &'a [String],
+    phase: Option<Phase>,
     scope: Option<&'a Scope>,
     is_conditional: bool,
+    has_own_revert: bool,
     nodes: &'a [Node<P>],
 }
 
@@ -58,6 +67,7 @@ struct Outlined {
     spot: Spot,
     priority: i32,
     needs: Vec<String>,
+    phase: Option<Phase>,
 }
 
 /// See the module. Of nodes with the same name only the first can be found by it; validation tells of the others.
@@ -93,17 +103,19 @@ impl Outline {
         let mut outline = Self { tasks: Vec::new(), levels: Vec::new(), names: HashMap::new() };
         let outermost = Written {
             // Only a scope is spoken of by its name.
-            name: if flow.scope.is_some() { OUTERMOST } else { "" },
+            name: if flow.scope.is_some() || flow.revert.is_some() { OUTERMOST } else { "" },
             pattern: flow.pattern,
             needs: &[],
+            phase: None,
             scope: flow.scope.as_ref(),
             is_conditional: false,
+            has_own_revert: flow.revert.is_some(),
             nodes: &flow.nodes,
         };
         outline.level(&outermost, None);
-        for (index, task) in (0_u32..).zip(flow.tasks()) {
-            let own = (!task.provides.contains_key(&task.name)).then_some(&task.name);
-            for name in task.provides.keys().chain(own) {
+        for (index, leaf) in (0_u32..).zip(flow.leaves()) {
+            let own = (!leaf.provides().contains_key(leaf.name())).then_some(leaf.name());
+            for name in leaf.provides().keys().map(String::as_str).chain(own) {
                 outline.provide(index, name);
             }
         }
@@ -117,9 +129,13 @@ impl Outline {
             members: Vec::new(),
             spot,
             name: written.name.to_owned(),
+            own_revert_name: own_revert::name_of(written.name),
             needs: written.needs.to_vec(),
-            is_scope: written.scope.is_some() || written.is_conditional,
+            phase: written.phase,
+            is_scope: written.scope.is_some() || written.is_conditional || written.has_own_revert,
             iterates: written.scope.is_some(),
+            // Of a flow that runs again each iteration is undone for itself; validation refuses both together.
+            has_own_revert: written.has_own_revert && written.scope.is_none(),
             variable: written.scope.and_then(Scope::variable).map(str::to_owned),
             provided: HashMap::new(),
         };
@@ -127,22 +143,17 @@ impl Outline {
         for (position, node) in (0_u32..).zip(written.nodes) {
             let spot = Spot { level: number, position };
             let member = match node {
-                Node::Task(task) => {
-                    self.tasks.push(Outlined {
-                        name: task.name.clone(),
-                        spot,
-                        priority: task.priority,
-                        needs: task.needs.clone(),
-                    });
-                    Member::Task(self.tasks.len() as u32 - 1)
-                }
+                Node::Task(task) => self.task(&task.name, spot, task.priority, &task.needs, task.phase),
+                Node::Wait(wait) => self.task(&wait.name, spot, 0, &wait.needs, None),
                 Node::Flow(nested) => {
                     let written = Written {
                         name: &nested.name,
                         pattern: nested.pattern,
                         needs: &nested.needs,
+                        phase: nested.phase,
                         scope: nested.scope.as_ref(),
                         is_conditional: nested.when.is_some(),
+                        has_own_revert: nested.revert.is_some(),
                         nodes: &nested.nodes,
                     };
                     Member::Flow(self.level(&written, Some(spot)))
@@ -152,6 +163,18 @@ impl Outline {
             self.levels[number as usize].members.push(member);
         }
         number
+    }
+
+    fn task(
+        &mut self,
+        name: &str,
+        spot: Spot,
+        priority: i32,
+        needs: &[String],
+        phase: Option<Phase>,
+    ) -> Member {
+        self.tasks.push(Outlined { name: name.to_owned(), spot, priority, needs: needs.to_vec(), phase });
+        Member::Task(self.tasks.len() as u32 - 1)
     }
 
     /// In every level around it, the member that holds the task provides the name.
@@ -183,6 +206,20 @@ impl Outline {
         self.tasks[task as usize].priority
     }
 
+    pub fn phase(&self, member: Member) -> Option<Phase> {
+        match member {
+            Member::Task(task) => self.tasks[task as usize].phase,
+            Member::Flow(flow) => self.levels[flow as usize].phase,
+        }
+    }
+
+    /// The phases that order the members of a flow, the earliest first.
+    pub fn phases(&self, level: u32) -> BTreeSet<Phase> {
+        let level = self.at(level);
+        let members = level.members.iter().filter(|_| level.pattern == Pattern::Graph);
+        members.filter_map(|member| self.phase(*member)).collect()
+    }
+
     pub fn levels(&self) -> impl Iterator<Item = (u32, &Level)> {
         (0_u32..).zip(&self.levels)
     }
@@ -212,6 +249,10 @@ impl Outline {
 
     pub fn level_name(&self, level: u32) -> &str {
         &self.levels[level as usize].name
+    }
+
+    pub fn own_revert_name(&self, level: u32) -> &str {
+        &self.levels[level as usize].own_revert_name
     }
 
     pub fn place(&self, member: Member) -> Vec<u32> {

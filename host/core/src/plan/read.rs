@@ -3,7 +3,9 @@
 use super::outline::Member;
 use crate::expression::names_of;
 use crate::flow::{Flow, Input, Inputs, Node, Task};
+use crate::own_revert::OwnRevert;
 use crate::scope::{Scope, When};
+use crate::wait::{EVENT, Until};
 
 /// One thing that a node reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,7 @@ pub fn each<'a, P>(flow: &'a Flow<P>, tell: &mut dyn FnMut(Member, Read<'a>)) {
     if let Some(scope) = &flow.scope {
         walk.scope(Member::Flow(0), scope);
     }
+    walk.own_revert(Member::Flow(0), flow.revert.as_ref());
     walk.nodes(&flow.nodes);
 }
 
@@ -41,6 +44,12 @@ impl<'a> Walk<'a, '_> {
                     self.when(member, task.when.as_ref());
                     inputs(task).for_each(|input| self.input(member, input));
                 }
+                Node::Wait(wait) => {
+                    let member = Member::Task(self.tasks);
+                    self.tasks += 1;
+                    self.when(member, wait.when.as_ref());
+                    self.wait(member, &wait.until);
+                }
                 Node::Flow(nested) => {
                     let member = Member::Flow(self.flows);
                     self.flows += 1;
@@ -48,6 +57,7 @@ impl<'a> Walk<'a, '_> {
                     if let Some(scope) = &nested.scope {
                         self.scope(member, scope);
                     }
+                    self.own_revert(member, nested.revert.as_ref());
                     self.nodes(&nested.nodes);
                 }
             }
@@ -65,6 +75,26 @@ impl<'a> Walk<'a, '_> {
         }
         if let Scope::Repeat(repeat) = scope {
             names_of(&repeat.until).into_iter().for_each(|name| (self.tell)(member, Read::AtEnd(name)));
+        }
+    }
+
+    fn wait(&mut self, member: Member, until: &'a Until) {
+        match until {
+            Until::Time(time) => self.input(member, time),
+            Until::Event(event) => {
+                let names = event.condition.as_deref().map(names_of).into_iter().flatten();
+                names.filter(|name| name != EVENT).for_each(|name| (self.tell)(member, Read::Name(name)));
+            }
+            Until::Passed { .. } | Until::Approval(_) => {}
+        }
+    }
+
+    fn own_revert<P>(&mut self, member: Member, revert: Option<&'a OwnRevert<P>>) {
+        for input in revert.into_iter().flat_map(|revert| revert.inputs.values()) {
+            match input {
+                Input::From(name) | Input::Optional(name) => (self.tell)(member, Read::AtEnd(name.clone())),
+                Input::Output { .. } | Input::Literal(_) | Input::Argument(_) => self.input(member, input),
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sections: the parts of a flow that run again as a whole, each with a graph of its own.
 //!
-//! The outermost section is the flow; every nested flow with a scope or a condition is the inside of a *scope*, which is
-//! one node of the section around it. Whatever depends on something in a scope depends on the scope, and whatever in it
+//! The outermost section is the flow; every flow with a scope, a condition or a revert of its own is the inside of a
+//! *scope*, which is one node of the section around it. Whatever depends on something in a scope depends on the scope, and whatever in it
 //! depends on something outside makes the whole scope wait: it begins when all that it needs is there, and nobody
 //! outside goes on with what it might still undo.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::outline::{Member, Outline};
 use crate::call::Direction;
+use crate::phase::Phase;
 
 /// A place in the graph of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,19 +27,31 @@ pub struct Section {
     pub(super) flow: u32,
     /// The last section within it; those between are within it as well.
     pub last: u32,
+    /// The node of the call that undoes it as a whole. It is in no order with the others: they never go back.
+    pub own_revert: Option<u32>,
     /// Each time that it runs is an iteration; otherwise it runs once, if at all.
     pub iterates: bool,
     /// How many numbers the iteration of its instances has.
     pub depth: usize,
     /// Sections around it.
     nesting: usize,
-    /// Point -> node: tasks and scopes. The other points are beginnings and ends of plain flows.
+    /// Point -> node: tasks, scopes, and its own revert. The other points are beginnings and ends of plain flows, and
+    /// what is between the phases of a flow.
     pub nodes: Vec<u32>,
     /// By point: what is passed before it, and what after it.
     pub(super) before: Vec<Vec<u32>>,
     pub(super) after: Vec<Vec<u32>>,
-    /// By point beyond the nodes: the flow whose beginning or end it is.
-    levels: Vec<u32>,
+    /// By point beyond the nodes.
+    bounds: Vec<Bound>,
+}
+
+/// What a point stands for that is no node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The beginning or the end of a flow.
+    Flow(u32),
+    /// What is between the members of a flow that are in an earlier phase and those that are in this one.
+    Phase(Phase),
 }
 
 impl Section {
@@ -73,6 +86,8 @@ pub(super) struct Sections {
     flows: Vec<(Spot, Spot)>,
     /// By flow: the node that it is, where it is a scope.
     pub scopes: Vec<Option<u32>>,
+    /// By flow: the points before each of its phases but the first.
+    phases: Vec<Vec<Spot>>,
 }
 
 impl Sections {
@@ -85,21 +100,46 @@ impl Sections {
             spots: vec![nowhere; outline.task_count()],
             flows: vec![(nowhere, nowhere); flows],
             scopes: vec![None; flows],
+            phases: vec![Vec::new(); flows],
         };
         sections.flow(outline, 0, 0);
         sections.sections[0].last = sections.sections.len() as u32 - 1;
+        sections.own_reverts(outline);
         for section in &mut sections.sections {
-            let points = section.nodes.len() + section.levels.len();
+            let points = section.nodes.len() + section.bounds.len();
             section.before = vec![Vec::new(); points];
             section.after = vec![Vec::new(); points];
         }
-        for (level, _) in outline.levels().filter(|(level, _)| sections.scopes[*level as usize].is_none()) {
-            let (begin, end) = &mut sections.flows[level as usize];
-            let nodes = sections.sections[begin.section as usize].nodes.len() as u32;
-            begin.point += nodes;
-            end.point += nodes;
-        }
+        sections.put_bounds_after_nodes(outline);
         sections
+    }
+
+    /// They are numbered after all tasks and scopes.
+    fn own_reverts(&mut self, outline: &Outline) {
+        for section in 1..self.sections.len() as u32 {
+            if outline.at(self.sections[section as usize].flow).has_own_revert {
+                let node = self.spots.len() as u32;
+                let spot = self.seat(section, node);
+                self.spots.push(spot);
+                self.sections[section as usize].own_revert = Some(node);
+            }
+        }
+    }
+
+    fn put_bounds_after_nodes(&mut self, outline: &Outline) {
+        let Self { sections, flows, scopes, phases, .. } = self;
+        let nodes_of = |spot: &Spot| sections[spot.section as usize].nodes.len() as u32;
+        for (level, _) in outline.levels() {
+            let level = level as usize;
+            for spot in &mut phases[level] {
+                spot.point += nodes_of(spot);
+            }
+            if scopes[level].is_none() {
+                let (begin, end) = &mut flows[level];
+                begin.point += nodes_of(begin);
+                end.point += nodes_of(end);
+            }
+        }
     }
 
     fn flow(&mut self, outline: &Outline, level: u32, section: u32) {
@@ -107,12 +147,13 @@ impl Sections {
         let section = if is_scope {
             self.scope(level, section, outline.at(level).iterates)
         } else {
-            let levels = &mut self.sections[section as usize].levels;
-            let point = levels.len() as u32;
-            levels.extend([level, level]);
-            self.flows[level as usize] = (Spot { section, point }, Spot { section, point: point + 1 });
+            let begin = self.bound(section, Bound::Flow(level));
+            let end = self.bound(section, Bound::Flow(level));
+            self.flows[level as usize] = (begin, end);
             section
         };
+        let phases = outline.phases(level).into_iter().skip(1);
+        self.phases[level as usize] = phases.map(|phase| self.bound(section, Bound::Phase(phase))).collect();
         for member in &outline.at(level).members {
             match member {
                 Member::Task(task) => self.spots[*task as usize] = self.seat(section, *task),
@@ -147,6 +188,17 @@ impl Sections {
         let nodes = &mut self.sections[section as usize].nodes;
         nodes.push(node);
         Spot { section, point: nodes.len() as u32 - 1 }
+    }
+
+    fn bound(&mut self, section: u32, bound: Bound) -> Spot {
+        let bounds = &mut self.sections[section as usize].bounds;
+        bounds.push(bound);
+        Spot { section, point: bounds.len() as u32 - 1 }
+    }
+
+    /// What is between the phases of a flow.
+    pub fn between_phases(&self, flow: u32) -> &[Spot] {
+        &self.phases[flow as usize]
     }
 
     pub fn begin(&self, member: Member) -> Spot {
@@ -199,18 +251,18 @@ impl Section {
             scope,
             flow: 0,
             last: 0,
+            own_revert: None,
             iterates: false,
             depth: 0,
             nesting: 0,
             nodes: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
-            levels: Vec::new(),
+            bounds: Vec::new(),
         }
     }
 
-    /// The flow whose beginning or end the point is.
-    pub(super) fn level(&self, point: u32) -> u32 {
-        self.levels[point as usize - self.nodes.len()]
+    pub(super) fn bound(&self, point: u32) -> Bound {
+        self.bounds[point as usize - self.nodes.len()]
     }
 }

@@ -58,6 +58,8 @@ fn may_become(from: TaskState, to: TaskState) -> bool {
         // An operator's retry of what was undone.
         Reverted => &[Applying, ApplyFailed],
         Skipped
+        | TaskState::Observing
+        | TaskState::Waiting
         | TaskState::InDoubt
         | TaskState::RevertFailed
         | TaskState::Accepted

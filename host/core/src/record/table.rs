@@ -29,8 +29,9 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         Fact::Prioritised { .. } | Fact::Ended { .. } => return !state.is_ended(),
         // Applying belongs to the way forward. A scope goes back while its job goes forward.
         Fact::TaskApplying { .. }
+        | Fact::TaskObserving { .. }
+        | Fact::TaskWaiting { .. }
         | Fact::TaskSkipped { .. }
-        | Fact::TaskHeld { .. }
         | Fact::ScopeApplying { .. }
         | Fact::ScopeReverting { .. }
         | Fact::ScopeBackoff { .. }
@@ -40,6 +41,9 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         Fact::ScopeApplied { .. } | Fact::ScopeApplyFailed { .. } => &[Running, Suspending],
         Fact::ScopeReverted { .. } => &[Running, Reverting, Suspending],
         Fact::TaskApplied { .. }
+        | Fact::TaskAccepted { .. }
+        | Fact::TaskNotReady { .. }
+        | Fact::TaskHeld { .. }
         | Fact::TaskBackoff { .. }
         | Fact::TaskApplyFailed { .. }
         | Fact::TaskInDoubt { .. } => &[Running, Suspending],
@@ -48,6 +52,8 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         | Fact::TaskReverted { .. }
         | Fact::TaskRevertFailed { .. } => &[Running, Reverting, Suspending],
         Fact::TaskRevertAccepted { .. } | Fact::TaskRevertSkipped { .. } => &[Failed],
+        // Whoever answers need not have the job.
+        Fact::TaskAnswered { .. } => &[Ready, Waiting, Running, Suspending, Suspended, Quarantined],
         // Only the host that has the job speaks for its calls.
         Fact::ClaimLost { .. }
         | Fact::GivenUp { .. }

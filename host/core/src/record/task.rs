@@ -3,24 +3,44 @@
 use chrono::{DateTime, Utc};
 
 use crate::call::{Direction, Prior};
+use crate::decide::wait::event_of;
 use crate::entry::Fact;
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::Job;
+use crate::record::own_revert;
 
 impl Job {
     pub(super) fn record_task(&mut self, fact: &Fact, at: DateTime<Utc>) -> Result<(), String> {
         let name = fact.task().ok_or("the fact names no task")?;
+        let around = self.own_reverts_around(name, fact);
+        let may_become = if self.own_revert(name).is_some() { own_revert::may_become } else { may_become };
         let legal = |instance: &TaskInstance| match state_after(fact) {
             // Before any call it fails by its condition alone.
             Some(TaskState::ApplyFailed) if (instance.attempt == 0) != (fact.attempt() == 0) => {
                 Err(format!("attempt {} did not begin", fact.attempt()))
             }
-            Some(state) if !may_become(instance.state, state) => {
-                Err(format!("a task that is {} does not become {}", instance.state.word(), state.word()))
+            Some(state) => {
+                let by_table = || match instance.is_wait {
+                    true => wait_may_become(instance.state, state),
+                    false => may_become(instance.state, state),
+                };
+                match own_revert::without_call(instance, fact, around).unwrap_or_else(by_table) {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "a {} that is {} does not become {}",
+                        if instance.is_wait { "wait" } else { "task" },
+                        instance.state.word(),
+                        state.word()
+                    )),
+                }
             }
-            _ => Ok(()),
+            None if matches!(fact, Fact::TaskAnswered { .. }) && !instance.is_open_for_answer() => {
+                Err(format!("{} waits for no answer", instance.name))
+            }
+            None => Ok(()),
         };
         let run = self.status.runs.len() as u32;
+        let was_open = self.instances.get(name).is_some_and(TaskInstance::is_open_for_answer);
         match self.instances.get_mut(name) {
             Some(instance) => {
                 legal(instance)?;
@@ -33,7 +53,11 @@ impl Job {
                 self.instances.insert(name.clone(), instance);
             }
         }
-        if state_after(fact).is_some() {
+        let is_open = self.instances.get(name).is_some_and(TaskInstance::is_open_for_answer);
+        if was_open != is_open {
+            self.await_event(name, is_open);
+        }
+        if state_after(fact).is_some() || matches!(fact, Fact::TaskAnswered { .. }) {
             self.settle(name);
         }
         if has_outcome(fact) {
@@ -42,9 +66,24 @@ impl Job {
         Ok(())
     }
 
+    /// Counts the waits for each type of event.
+    fn await_event(&mut self, name: &InstanceName, is_open: bool) {
+        let Some(event) = event_of(self, &name.task) else { return };
+        let type_ = event.type_.clone();
+        let count = self.status.awaits.get(&type_).copied().unwrap_or(0);
+        match if is_open { count + 1 } else { count.saturating_sub(1) } {
+            0 => drop(self.status.awaits.remove(&type_)),
+            count => drop(self.status.awaits.insert(type_, count)),
+        }
+    }
+
     fn begin(&self, name: &InstanceName) -> Result<TaskInstance, String> {
-        let task = self.task(&name.task).ok_or_else(|| format!("the flow has no task {:?}", name.task))?;
-        Ok(TaskInstance::pending(name.clone(), Some(task.plugin.digest)))
+        if self.wait(&name.task).is_some() {
+            return Ok(TaskInstance { is_wait: true, ..TaskInstance::pending(name.clone(), None) });
+        }
+        let called =
+            self.called(&name.task).ok_or_else(|| format!("the flow has no task {:?}", name.task))?;
+        Ok(TaskInstance::pending(name.clone(), Some(called.plugin().digest)))
     }
 }
 
@@ -53,6 +92,8 @@ fn has_outcome(fact: &Fact) -> bool {
     matches!(
         fact,
         Fact::TaskApplied { .. }
+            | Fact::TaskAccepted { .. }
+            | Fact::TaskNotReady { .. }
             | Fact::TaskBackoff { .. }
             | Fact::TaskApplyFailed { .. }
             | Fact::TaskReverted { .. }
@@ -66,6 +107,10 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
     match fact {
         Fact::TaskApplying { .. } => Some(TaskState::Applying),
         Fact::TaskApplied { .. } => Some(TaskState::Applied),
+        Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
+            Some(TaskState::Observing)
+        }
+        Fact::TaskWaiting { .. } => Some(TaskState::Waiting),
         Fact::TaskBackoff { .. } => Some(TaskState::Backoff),
         Fact::TaskApplyFailed { .. } => Some(TaskState::ApplyFailed),
         Fact::TaskInDoubt { .. } => Some(TaskState::InDoubt),
@@ -84,20 +129,35 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
 /// The table of legal task transitions (design, section 4).
 pub fn may_become(from: TaskState, to: TaskState) -> bool {
     use TaskState::{
-        Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Pending, RevertFailed, Reverted,
-        Reverting, Skipped, SkippedRevert,
+        Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Observing, Pending, RevertFailed,
+        Reverted, Reverting, Skipped, SkippedRevert, Waiting,
     };
     let next: &[TaskState] = match from {
         // A condition that cannot be evaluated fails the task before any call.
         Pending => &[Applying, Skipped, ApplyFailed],
-        Applying => &[Applied, Backoff, ApplyFailed, InDoubt],
+        Applying => &[Applied, Observing, Backoff, ApplyFailed, InDoubt],
+        // To backoff where a doubt is settled: nothing was done.
+        Observing => &[Observing, Applied, ApplyFailed, InDoubt, Backoff, Reverting],
         Backoff => &[Applying, ApplyFailed, Reverting],
-        InDoubt => &[Applying, ApplyFailed, Reverting],
+        InDoubt => &[Applying, Observing, ApplyFailed, Reverting],
         ApplyFailed => &[Reverting, Reverted, Applying],
         Applied => &[Reverting],
         Reverting => &[Reverted, RevertFailed, Reverting],
         RevertFailed => &[Reverting, Accepted, SkippedRevert],
-        Skipped | Reverted | Accepted | SkippedRevert => &[],
+        Waiting | Skipped | Reverted | Accepted | SkippedRevert => &[],
+    };
+    next.contains(&to)
+}
+
+/// The same for waits, which make no call either way.
+pub fn wait_may_become(from: TaskState, to: TaskState) -> bool {
+    use TaskState::{Applied, ApplyFailed, Pending, Reverted, Skipped, Waiting};
+    let next: &[TaskState] = match from {
+        Pending => &[Waiting, Skipped, ApplyFailed],
+        Waiting => &[Applied, ApplyFailed, Reverted],
+        ApplyFailed => &[Waiting, Reverted],
+        Applied => &[Reverted],
+        _ => &[],
     };
     next.contains(&to)
 }
@@ -130,6 +190,8 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
             instance.ended = None;
             instance.failed = None;
             instance.is_held = false;
+            instance.handle = None;
+            instance.observe_until = None;
             if before == TaskState::ApplyFailed {
                 instance.retries = 0;
             }
@@ -141,6 +203,11 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
             instance.apply_ended = Some(at);
             instance.ended = Some(at);
         }
+        Fact::TaskAccepted { .. }
+        | Fact::TaskObserving { .. }
+        | Fact::TaskNotReady { .. }
+        | Fact::TaskWaiting { .. }
+        | Fact::TaskAnswered { .. } => take_wait(instance, fact, before, at),
         Fact::TaskBackoff { fault, next_try, .. } => {
             instance.fault = Some(fault.clone());
             instance.retries += 1;
@@ -158,7 +225,46 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
             instance.ended = Some(at);
             instance.prior = worse(instance.prior, Prior::Failed);
         }
-        Fact::TaskInDoubt { .. } => instance.prior = Prior::Interrupted,
+        Fact::TaskInDoubt { .. } => {
+            instance.prior = Prior::Interrupted;
+            // What is late is applied again as often as what says `retry`.
+            if before == TaskState::Observing && instance.observe_until.is_some() {
+                instance.retries += 1;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What was accepted, and waits.
+fn take_wait(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: DateTime<Utc>) {
+    match fact {
+        Fact::TaskAccepted { handle, undo, next_try, deadline, .. } => {
+            instance.handle = Some(handle.clone());
+            instance.undo.extend(undo.clone());
+            instance.next_try = Some(*next_try);
+            instance.observe_until = Some(*deadline);
+            instance.apply_ended = Some(at);
+        }
+        Fact::TaskObserving { attempt, .. } => {
+            instance.observations = *attempt;
+            if before == TaskState::InDoubt {
+                instance.observe_until = None;
+            }
+        }
+        Fact::TaskNotReady { next_try, .. } => {
+            instance.next_try = Some(*next_try);
+        }
+        Fact::TaskWaiting { attempt, until, .. } => {
+            instance.attempt = *attempt;
+            instance.next_try = Some(*until);
+            instance.answer = None;
+            instance.apply_ended = None;
+            instance.ended = None;
+            instance.failed = None;
+            instance.started.get_or_insert(at);
+        }
+        Fact::TaskAnswered { answer, .. } => instance.answer = Some(answer.clone()),
         _ => {}
     }
 }

@@ -58,6 +58,10 @@ impl From<Rejected> for EngineError {
             Rejected::State { job, .. }
             | Rejected::NoFailedRevert { job, .. }
             | Rejected::SeveralFailedReverts { job, .. }
+            | Rejected::NoApproval { job, .. }
+            | Rejected::SeveralApprovals { job, .. }
+            | Rejected::Answered { job, .. }
+            | Rejected::NotAsked { job, .. }
             | Rejected::Claimed { job, .. }
             | Rejected::NotClaimed { job, .. } => format!("job {job}"),
         };

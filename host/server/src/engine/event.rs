@@ -1,4 +1,4 @@
-//! Events: what is published, and the jobs that it makes.
+//! Events: what is published, the jobs that it is given to, and those that it makes.
 
 use windlass_core::entry::Actor;
 use windlass_core::event::CloudEvent;
@@ -7,6 +7,7 @@ use windlass_core::permit::{Kind, Verb};
 use windlass_core::problem::Problems;
 use windlass_core::trigger::Verdict;
 
+use crate::engine::delivery::Delivery;
 use crate::engine::trigger::{FIRING_BYTES_MAX, FIRING_JOBS_MAX, arguments_bytes};
 use crate::engine::{DECIDE_TRIES_MAX, Engine, EngineError};
 use crate::store::{Change, CommitError, RecordKey, UniqueKey, Unit};
@@ -18,14 +19,18 @@ pub const EVENTS_MAX: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
     Accepted {
+        /// Those that it made.
         jobs: Vec<JobId>,
+        /// How many jobs waited for it, and were given it.
+        delivered: usize,
     },
     /// The same (source, id) was taken before, within the window of deduplication.
     Duplicate,
 }
 
 impl Engine {
-    /// Takes events: where one is malformed, none of them. The jobs of each are durable when it returns.
+    /// Takes events: where one is malformed, none of them. The jobs of each are durable when it returns, and every job
+    /// that waited for it has it.
     pub async fn publish(
         &self,
         principal: &str,
@@ -51,12 +56,23 @@ impl Engine {
     }
 
     async fn publish_one(&self, principal: &str, event: &CloudEvent) -> Result<Published, EngineError> {
+        let key = key_of(event);
+        if self.store.holder(&key).await?.is_some() {
+            return Ok(Published::Duplicate);
+        }
+        // First: an event that makes too much is refused before anybody has it.
+        let mut matched = self.match_event(principal, event).await?;
+        let actor = Actor::Principal(principal.to_owned());
+        let delivered = match self.deliver(&actor, event, &key).await? {
+            Delivery::Made(count) => count,
+            Delivery::Taken => return Ok(Published::Duplicate),
+        };
         for _ in 0..DECIDE_TRIES_MAX {
-            let (unit, jobs) = self.match_event(principal, event).await?;
+            let (unit, jobs) = matched;
             match self.commit(unit).await {
-                Ok(()) => return Ok(Published::Accepted { jobs }),
+                Ok(()) => return Ok(Published::Accepted { jobs, delivered }),
                 Err(CommitError::Taken { .. }) => return Ok(Published::Duplicate),
-                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Conflict(_)) => matched = self.match_event(principal, event).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -100,12 +116,16 @@ impl Engine {
                 ));
             }
         }
-        let (source, id) = event.dedupe_key();
-        let key = UniqueKey::Event { source: source.to_owned(), id: id.to_owned() };
+        let key = key_of(event);
         let job = jobs.first().copied().unwrap_or(JobId(uuid::Uuid::nil()));
         unit.changes.insert(0, Change::Take { key, at: now, job });
         Ok((unit, jobs))
     }
+}
+
+fn key_of(event: &CloudEvent) -> UniqueKey {
+    let (source, id) = event.dedupe_key();
+    UniqueKey::Event { source: source.to_owned(), id: id.to_owned() }
 }
 
 fn too_many(event: &CloudEvent) -> EngineError {

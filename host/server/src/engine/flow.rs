@@ -74,9 +74,9 @@ impl Engine {
         let (mut plugins, mut schemas) = (HashMap::new(), HashMap::new());
         // A large flow names few plugins, many times.
         let mut pins: HashMap<String, Result<PluginPin, String>> = HashMap::new();
-        for (path, task) in flow.placed_tasks() {
-            if !pins.contains_key(&task.plugin) {
-                let pin = match self.pin(&task.plugin, principal, kept).await {
+        for (path, called) in flow.placed_calls() {
+            if !pins.contains_key(called.plugin()) {
+                let pin = match self.pin(called.plugin(), principal, kept).await {
                     Ok(pin) => Ok(pin),
                     Err(error @ (EngineError::Storage(_) | EngineError::Denied(_))) => return Err(error),
                     Err(error) => Err(error.to_string()),
@@ -87,16 +87,16 @@ impl Engine {
                     plugins.insert(pin.digest, plugin.generation);
                     schemas.insert(pin.digest, self.schemas(&plugin)?);
                 }
-                pins.insert(task.plugin.clone(), pin);
+                pins.insert(called.plugin().clone(), pin);
             }
-            if task.memory_bytes_max.is_some() {
-                let asked = Grants { memory_bytes_max: task.memory_bytes_max, ..Grants::default() };
+            if called.memory_bytes_max().is_some() {
+                let asked = Grants { memory_bytes_max: called.memory_bytes_max(), ..Grants::default() };
                 let refused = self.check_host_grants(&asked).0.into_iter();
                 problems.0.extend(
                     refused.map(|problem| Problem { path: format!("{path}.memory_bytes_max"), ..problem }),
                 );
             }
-            if let Err(reason) = &pins[&task.plugin] {
+            if let Err(reason) = &pins[called.plugin()] {
                 problems.add(format!("{path}.plugin"), reason.clone());
             }
         }
@@ -119,9 +119,9 @@ impl Engine {
     /// Whether a stored job can run as it is. The outer error: the store could not be asked.
     pub async fn check_runnable(&self, job: &Job) -> Result<Result<(), Problems>, EngineError> {
         let mut schemas = HashMap::new();
-        for task in job.flow.tasks() {
-            if !schemas.contains_key(&task.plugin.digest)
-                && let Some(plugin) = self.plugin(task.plugin.digest).await?
+        for pin in job.flow.plugins() {
+            if !schemas.contains_key(&pin.digest)
+                && let Some(plugin) = self.plugin(pin.digest).await?
             {
                 schemas.insert(plugin.digest, self.schemas(&plugin)?);
             }

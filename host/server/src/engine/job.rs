@@ -1,16 +1,19 @@
 //! What operators ask of jobs, and what anybody may know of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use windlass_core::decide::advance::unwinding_order;
+use windlass_core::decide::advance::{Undoing, unwinding_order};
 use windlass_core::decide::control::Resolution;
+use windlass_core::decide::wait::Verdict;
 use windlass_core::decide::{Decision, Rejected};
 use windlass_core::entry::Actor;
-use windlass_core::flow::{Flow, PluginPin, Task};
+use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobSpec};
+use windlass_core::own_revert::Called;
 use windlass_core::permit::{Kind, Verb};
 use windlass_core::plugin::Plugin;
 
@@ -26,23 +29,25 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// Bytes of a reason: a paragraph for whoever reads the logbook.
 pub const REASON_BYTES_MAX: usize = 1_024;
 
-/// What a revert would do about one task instance.
+/// What a revert would do about one task instance, or about a flow with a revert of its own.
 #[derive(Debug, Clone)]
 pub struct RevertStep {
     pub name: InstanceName,
     pub plugin: PluginPin,
     pub action: String,
     pub undo_record_count: usize,
+    /// The tasks that it undoes, where that is the own revert of a flow.
+    pub undoes: Vec<InstanceName>,
     /// Why it cannot be undone.
     pub obstacle: Option<String>,
 }
 
-fn obstacle(plugin: Option<&Plugin>, task: &Task) -> Option<String> {
-    let PluginPin { name, version, .. } = &task.plugin;
-    match plugin.map(|plugin| plugin.manifest.action(&task.action)) {
+fn obstacle(plugin: Option<&Plugin>, called: Called<'_>) -> Option<String> {
+    let PluginPin { name, version, .. } = called.plugin();
+    match plugin.map(|plugin| plugin.manifest.action(called.action())) {
         None => Some(format!("plugin {name} {version} is not there any more")),
         Some(Some(action)) if !action.reversible => {
-            Some(format!("plugin {name} {version} says that {} has no way back", task.action))
+            Some(format!("plugin {name} {version} says that {} has no way back", called.action()))
         }
         Some(_) => None,
     }
@@ -61,6 +66,7 @@ pub enum Demand {
     Resolve { task: InstanceName, resolution: Resolution },
     Release,
     Quarantine,
+    Answer { task: InstanceName, verdict: Verdict },
 }
 
 impl Demand {
@@ -76,6 +82,20 @@ impl Demand {
             Self::Resolve { .. } => Verb::Repair,
             Self::Release => Verb::Repair,
             Self::Quarantine => Verb::Repair,
+            Self::Answer { .. } => Verb::Answer,
+        }
+    }
+
+    /// The job runs again, and needs what it was granted.
+    fn goes_on(&self) -> bool {
+        match self {
+            Self::Resume | Self::Retry | Self::Revert | Self::Resolve { .. } | Self::Release => true,
+            Self::Reschedule(_)
+            | Self::Prioritise(_)
+            | Self::Cancel(_)
+            | Self::Suspend
+            | Self::Quarantine
+            | Self::Answer { .. } => false,
         }
     }
 
@@ -93,6 +113,7 @@ impl Demand {
             }
             Self::Release => decision.release(),
             Self::Quarantine => decision.quarantine(reason.to_owned()),
+            Self::Answer { task, verdict } => decision.answer(&task.task, &task.iteration, verdict.clone()),
         }
     }
 }
@@ -122,6 +143,9 @@ impl Engine {
         for demand in demands {
             self.permits(principal, demand.verb(), Kind::Job, &job.spec.owner)?;
         }
+        if demands.iter().any(Demand::goes_on) {
+            self.check_needs(&job).await?;
+        }
         let mut is_stale = false;
         let actor = Actor::Principal(principal.to_owned());
         let decided = self.decide(id, &actor, |decision| {
@@ -135,6 +159,25 @@ impl Engine {
         if is_stale { Err(EngineError::Stale { subject: format!("job {id}") }) } else { Ok(job) }
     }
 
+    /// Whether the host still has, and allows, what a stored job needs: that may have changed since it was submitted.
+    async fn check_needs(&self, job: &Job) -> Result<(), EngineError> {
+        let mut problems = self.check_host_grants(&job.spec.grants);
+        let pins: BTreeMap<_, _> = job.flow.tasks().map(|task| (task.plugin.digest, &task.plugin)).collect();
+        for (digest, PluginPin { name, version, .. }) in pins {
+            if self.plugin(digest).await?.is_none() {
+                problems.add("work", format!("plugin {name} {version} ({digest}) is not there any more"));
+            }
+        }
+        if problems.0.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "job {} cannot go on: {problems}; give back what is missing, or cancel the job",
+            job.id()
+        );
+        Err(EngineError::precondition(format!("job {}", job.id()), message))
+    }
+
     /// What a revert would undo, in that order.
     pub async fn preview_revert(
         &self,
@@ -145,15 +188,21 @@ impl Engine {
         let mut tried = job.clone();
         Decision::new(&mut tried, self.now(), Actor::Principal(principal.to_owned())).revert(String::new())?;
         let mut steps = Vec::new();
-        for instance in unwinding_order(&job) {
-            let Some(task) = job.task(&instance.name.task) else { continue };
-            let plugin = self.plugin(task.plugin.digest).await?;
+        for Undoing { name, undoes } in unwinding_order(&job) {
+            let Some(called) = job.called(&name.task) else { continue };
+            let plugin = self.plugin(called.plugin().digest).await?;
+            let undo_record_count = undoes.iter().map(|instance| instance.undo.len()).sum();
+            let undoes = match called {
+                Called::Task(_) => Vec::new(),
+                Called::OwnRevert(_) => undoes.into_iter().map(|instance| instance.name.clone()).collect(),
+            };
             steps.push(RevertStep {
-                name: instance.name.clone(),
-                plugin: task.plugin.clone(),
-                action: task.action.clone(),
-                undo_record_count: instance.undo.len(),
-                obstacle: obstacle(plugin.as_deref(), task),
+                name,
+                plugin: called.plugin().clone(),
+                action: called.action().to_owned(),
+                undo_record_count,
+                undoes,
+                obstacle: obstacle(plugin.as_deref(), called),
             });
         }
         Ok((job, steps))

@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<PluginPin, EngineError> {
         let plugin = self.find_plugin(reference).await?;
         self.permits(principal, Verb::Read, Kind::Plugin, &plugin.owner)?;
-        let is_kept = kept.is_some_and(|flow| flow.tasks().any(|task| task.plugin.digest == plugin.digest));
+        let is_kept = kept.is_some_and(|flow| flow.plugins().any(|pin| pin.digest == plugin.digest));
         if plugin.state != PluginState::Active && !is_kept {
             let message = format!("plugin {reference} is retired: use another version");
             return Err(EngineError::precondition(format!("plugin {reference}"), message));

@@ -59,6 +59,12 @@ pub enum AdmitError {
     MissingExports(Vec<String>),
     #[error("the component imports what no plugin may: {}; it may import windlass:plugin 0.1 and, of WASI 0.2, cli, clocks, filesystem, io, random, sockets and outgoing http (plugin-sdk/README.md has the list)", .0.join(", "))]
     ForbiddenImports(Vec<String>),
+    #[error(
+        "the manifest says that {} {} observed, and the component does not export {observer}: export it, or say `observed: false`",
+        .actions.join(", "),
+        if .actions.len() == 1 { "is" } else { "are" }
+    )]
+    MissingObserver { observer: &'static str, actions: Vec<String> },
     #[error("the plugin's manifest is not usable: {0}")]
     Manifest(String),
 }

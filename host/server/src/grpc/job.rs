@@ -242,6 +242,12 @@ impl JobService for JobPlane {
         self.demand(&principal, (&request.job, &request.etag), &[resolve], &request.reason).await
     }
 
+    async fn answer(&self, request: Request<v1::AnswerJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let (principal, request) = asked(request)?;
+        let answer = demand::answer(&request, &principal);
+        self.demand(&principal, (&request.job, &request.etag), &[answer], &request.comment).await
+    }
+
     async fn release(&self, request: Request<v1::ReleaseJobRequest>) -> Result<Response<v1::Job>, Status> {
         let (principal, request) = asked(request)?;
         self.demand(&principal, (&request.job, &request.etag), &[Demand::Release], "").await

@@ -56,6 +56,7 @@ impl From<UploadError> for Status {
             UploadError::Digest { .. } => problem("start.digest"),
             UploadError::Admit(AdmitError::NotAComponent(_)) => problem("component"),
             UploadError::Admit(AdmitError::Manifest(_)) => problem("component.manifest"),
+            UploadError::Admit(AdmitError::MissingObserver { .. }) => problem("component.exports"),
             UploadError::Admit(AdmitError::MissingExports(names)) => {
                 each(&names, "component.exports", "is missing: a plugin exports it")
             }

@@ -207,7 +207,9 @@ impl Watch {
     async fn show(&mut self, entry: &Entry) -> Result<(), Stop> {
         self.client.send(Event::Entry(entry::to_wire(self.job, entry))).await?;
         match &entry.fact {
-            Fact::TaskApplying { task, .. } | Fact::TaskReverting { task, .. } => {
+            Fact::TaskApplying { task, .. }
+            | Fact::TaskObserving { task, .. }
+            | Fact::TaskReverting { task, .. } => {
                 self.calls.insert(task.clone(), -1.0);
                 self.progress(task, 0.0, String::new()).await
             }
@@ -217,6 +219,8 @@ impl Watch {
                 Ok(())
             }
             Fact::TaskBackoff { task, .. }
+            | Fact::TaskAccepted { task, .. }
+            | Fact::TaskNotReady { task, .. }
             | Fact::TaskApplyFailed { task, .. }
             | Fact::TaskInDoubt { task, .. }
             | Fact::TaskRevertInterrupted { task, .. }

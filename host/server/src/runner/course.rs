@@ -3,21 +3,28 @@
 //!
 //! Every call holds a slot of the host. When one ends while others of the job run, its slot is given back and asked for
 //! again, so that a job with a thousand ready tasks does not keep another from its first.
+//!
+//! While calls run, others may record something of the job: the answer to an approval, or an event that it waits for.
+//! News of it comes by bulletin, and by looking now and then, and the job goes on at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinError, JoinSet};
-use windlass_core::call::{Direction, Outcome};
+use tokio::time::Instant;
+use windlass_core::call::{Function, Outcome};
 use windlass_core::decide::Decision;
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::{Entry, Fact};
-use windlass_core::instance::{TaskInstance, TaskState};
 use windlass_core::job::Job;
 
 use super::desk::Desk;
 use super::{LetGo, Runner};
+use crate::engine::news::Bulletin;
 
 /// A call that ended. Without an outcome where it was cut short: what it did is in doubt.
 struct Ended {
@@ -32,7 +39,13 @@ enum Next {
     Room(OwnedSemaphorePermit),
     /// A task's pause is over.
     Rested,
+    /// Somebody else recorded something of the job.
+    Changed,
 }
+
+/// How often the stored job is looked at while it waits for something and calls run: a bulletin may be lost, and another
+/// process sends none.
+const LOOK_PERIOD: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(super) struct Course {
@@ -44,15 +57,25 @@ pub(super) struct Course {
     spare: Vec<OwnedSemaphorePermit>,
     /// A call was cut short: nothing more is begun.
     is_cut: bool,
+    /// What is recorded of the job, from before it was claimed.
+    bulletins: Receiver<Bulletin>,
+    looked: Instant,
 }
 
 impl Course {
     /// `slots`: at least one for each call that the claim began.
-    pub fn new(runner: Arc<Runner>, job: Job, epoch: u64, slots: Vec<OwnedSemaphorePermit>) -> Self {
-        let begun: Vec<_> = job.in_flight().map(call_name).collect();
+    /// `bulletins`: of the job, from before it was loaded to be claimed.
+    pub fn new(
+        runner: Arc<Runner>,
+        job: Job,
+        epoch: u64,
+        slots: Vec<OwnedSemaphorePermit>,
+        bulletins: Receiver<Bulletin>,
+    ) -> Self {
+        let begun: Vec<_> = job.in_flight().map(CallName::of).collect();
         let desk = Desk::new(runner.engine.clone(), runner.aborting.clone(), job, epoch);
-        let mut course =
-            Self { runner, desk: Arc::new(desk), calls: JoinSet::new(), spare: slots, is_cut: false };
+        let (desk, calls, looked) = (Arc::new(desk), JoinSet::new(), Instant::now());
+        let mut course = Self { runner, desk, calls, spare: slots, is_cut: false, bulletins, looked };
         course.begin(begun);
         course.spare.clear();
         course
@@ -82,14 +105,22 @@ impl Course {
             }
             Next::Room(slot) => self.spare.push(slot),
             Next::Rested => {}
+            Next::Changed => {
+                // What the answer enables is begun with it, where there is room.
+                self.take_slots(1);
+                let host = self.runner.engine.host;
+                self.decide(|decision| decision.proceed(host).map_err(|_| LetGo::Fenced)).await?;
+            }
         }
         self.widen().await
     }
 
     async fn next(&mut self) -> Next {
-        let runner = self.runner.clone();
+        let (runner, desk) = (self.runner.clone(), self.desk.clone());
         let now = runner.engine.now();
         let (wanted, next_try) = self.desk.read(|job| (job.wanted_calls(now), job.next_try())).await;
+        // What waits for an answer gives up some day, and so has a next try.
+        let look_at = next_try.map(|_| self.looked + LOOK_PERIOD);
         let may_begin = !self.is_cut && !runner.stopping.is_cancelled();
         let rested = async {
             match next_try.filter(|next_try| may_begin && *next_try > now) {
@@ -104,6 +135,7 @@ impl Course {
                 Next::Room(slot.expect("the slots are never closed"))
             }
             () = rested => Next::Rested,
+            () = changed(&runner, &desk, &mut self.bulletins, look_at, &mut self.looked) => Next::Changed,
         }
     }
 
@@ -199,6 +231,47 @@ impl Course {
     }
 }
 
+/// Returns when somebody else has recorded something that this host has not read. Where it is dropped in the middle, as a
+/// call has ended, the commit of that outcome finds out.
+async fn changed(
+    runner: &Runner,
+    desk: &Desk,
+    bulletins: &mut Receiver<Bulletin>,
+    mut look_at: Option<Instant>,
+    looked: &mut Instant,
+) {
+    loop {
+        let look = async {
+            match look_at {
+                Some(look_at) => tokio::time::sleep_until(look_at).await,
+                None => future::pending().await,
+            }
+        };
+        let recorded = tokio::select! {
+            bulletin = bulletins.recv() => match bulletin {
+                Ok(Bulletin::Recorded { sequence, .. }) => Some(sequence),
+                Ok(Bulletin::Progress { .. }) => continue,
+                Err(RecvError::Lagged(_)) => runner.stored_sequence(desk.id()).await,
+                // The sender lives as long as this receiver is registered.
+                Err(RecvError::Closed) => {
+                    *bulletins = runner.engine.news.subscribe(desk.id());
+                    runner.stored_sequence(desk.id()).await
+                }
+            },
+            () = look => {
+                *looked = Instant::now();
+                look_at = Some(*looked + LOOK_PERIOD);
+                runner.stored_sequence(desk.id()).await
+            }
+        };
+        if let Some(sequence) = recorded
+            && desk.is_behind(sequence).await
+        {
+            return;
+        }
+    }
+}
+
 /// A bug in the host ends the run, as it would without a task between.
 fn unpanicked(ended: Result<Ended, JoinError>) -> Ended {
     ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
@@ -206,21 +279,11 @@ fn unpanicked(ended: Result<Ended, JoinError>) -> Ended {
 
 /// The call that an entry means to make.
 fn begun(entry: &Entry) -> Option<CallName> {
-    match &entry.fact {
-        Fact::TaskApplying { task, attempt, .. } => {
-            Some(CallName { task: task.clone(), direction: Direction::Apply, attempt: *attempt })
-        }
-        Fact::TaskReverting { task, attempt, .. } => {
-            Some(CallName { task: task.clone(), direction: Direction::Revert, attempt: *attempt })
-        }
-        _ => None,
-    }
-}
-
-fn call_name(instance: &TaskInstance) -> CallName {
-    let (direction, attempt) = match instance.state {
-        TaskState::Applying => (Direction::Apply, instance.attempt),
-        _ => (Direction::Revert, instance.revert_attempt),
+    let (function, task, attempt) = match &entry.fact {
+        Fact::TaskApplying { task, attempt, .. } => (Function::Apply, task, attempt),
+        Fact::TaskObserving { task, attempt } => (Function::Observe, task, attempt),
+        Fact::TaskReverting { task, attempt, .. } => (Function::Revert, task, attempt),
+        _ => return None,
     };
-    CallName { task: instance.name.clone(), direction, attempt }
+    Some(CallName { task: task.clone(), function, attempt: *attempt })
 }

@@ -59,6 +59,14 @@ impl Desk {
         read(&self.held.lock().await.job)
     }
 
+    /// Whether the copy is not what is stored, as far as anybody knows who has heard of this entry. Whoever decides next
+    /// reads the job again then.
+    pub async fn is_behind(&self, sequence: u64) -> bool {
+        let mut held = self.held.lock().await;
+        held.is_sure &= sequence <= held.job.status.sequence;
+        !held.is_sure
+    }
+
     /// Decides on the job as it is and commits, again after a conflict, and until the store answers. Gives what was
     /// recorded.
     pub async fn record(

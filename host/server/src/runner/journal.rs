@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 use windlass_core::decide::Decision;
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Line;
@@ -121,7 +121,7 @@ impl RunningJournal {
 #[async_trait]
 impl Journal for RunningJournal {
     async fn undo_ahead(&self, undo: Payload) -> Result<(), Stop> {
-        if self.call.direction == Direction::Revert {
+        if self.call.function != Function::Apply {
             return Err(Stop::Denied);
         }
         if let Some(Stop::ClaimLost) = self.stop() {
@@ -139,6 +139,10 @@ impl Journal for RunningJournal {
     }
 
     async fn note(&self, name: String, value: Vec<u8>) -> Result<(), Stop> {
+        // It has no effect, and so nothing to remember for a later attempt.
+        if self.call.function == Function::Observe {
+            return Err(Stop::Denied);
+        }
         if !self.may_note(&name, value.len()) {
             return Err(Stop::TooLarge);
         }

@@ -69,6 +69,10 @@ fn admit_change<'unit, R: Rows<'unit>>(rows: &mut R, change: &'unit Change) -> R
                 Ok(())
             }
         },
+        Change::ExpectFree { key } => match rows.holder(key)? {
+            Some(holder) => Err(CommitError::Taken { holder }),
+            None => Ok(()),
+        },
         Change::ExpireKeys { before } => Ok(rows.expire_keys(*before)?),
         Change::Note { job, epoch, task, name, value } => {
             if let Some(epoch) = epoch {

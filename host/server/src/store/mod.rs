@@ -58,6 +58,14 @@ pub trait Store: Send + Sync {
     /// Every claim there is.
     async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure>;
 
+    /// Jobs that wait for events of this type, in the order of their ids, behind `after`.
+    async fn awaiting(
+        &self,
+        event_type: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreFailure>;
+
     /// What wants to be looked at by `now`, oldest first.
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure>;
 

@@ -57,6 +57,10 @@ pub enum Change {
         at: DateTime<Utc>,
         job: JobId,
     },
+    /// Changes nothing: nobody must have taken the key. Otherwise the unit is refused with its holder.
+    ExpectFree {
+        key: UniqueKey,
+    },
     /// Forgets request and event keys that were taken before then.
     ExpireKeys {
         before: DateTime<Utc>,

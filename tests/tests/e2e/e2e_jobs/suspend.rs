@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use tonic::Code;
+use windlass_proto::v1;
 use windlass_proto::v1::{CancelMode, CauseKind, Direction, JobState};
-use windlass_tests::harness::{TestHost, code};
+use windlass_tests::harness::{HostOptions, TestHost, code};
 use windlass_tests::work::{Shape as _, action, flow, gate, literal, task};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,5 +95,32 @@ async fn what_cannot_be_suspended_says_so() {
     let ended = host.run(action("ok")).await.id;
     assert_eq!(code(host.suspend(&ended).await), Code::FailedPrecondition);
     assert_eq!(code(host.resume(&ended).await), Code::FailedPrecondition);
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_a_job_whose_grant_was_taken_away_while_it_was_suspended_is_not_resumed_and_nothing_runs() {
+    let options = HostOptions { read_only_directories: vec!["extra".to_owned()], ..HostOptions::default() };
+    let mut host = TestHost::start_with(options).await;
+    let mut grants = host.grants();
+    grants.directories.push(host.grant("extra", "/extra", v1::Access::ReadOnly));
+    let spec = v1::JobSpec { grants: Some(grants), ..host.spec(flow([gate("g"), task("z", "ok")])) };
+    let job = host.submit_spec(spec).await;
+    host.until_called(&job, "apply g").await;
+    host.suspend(&job).await.expect("it runs");
+    host.open_gate("g");
+    host.until_state(&job, JobState::Suspended).await;
+
+    host.restart_with(|options| options.read_only_directories.clear()).await;
+    let refused = host.resume(&job).await.expect_err("what it was granted is not allowed any more");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("extra") && refused.message().contains("cannot go on"), "{refused}");
+    assert_eq!(host.state(&job).await, JobState::Suspended);
+    assert_eq!(host.calls(&job), "apply g");
+
+    host.restart_with(|options| options.read_only_directories.push("extra".to_owned())).await;
+    host.resume(&job).await.expect("it is allowed again");
+    assert_eq!(host.wait(&job).await.state(), JobState::Succeeded);
+    assert_eq!(host.calls(&job), "apply g, apply z");
     host.finish().await;
 }

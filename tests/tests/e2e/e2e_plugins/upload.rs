@@ -36,7 +36,9 @@ async fn an_upload_is_checked_compiled_and_ready_to_run() {
     let plugin = uploaded.plugin;
     assert_eq!((plugin.name.as_str(), plugin.version.as_str()), ("fixtures", "7.0.0"));
     assert_eq!((plugin.digest, plugin.size_bytes), (digest_text(&component), component.len() as u64));
-    assert_eq!(plugin.actions.len(), 27);
+    assert_eq!(plugin.actions.len(), 28);
+    let observed: Vec<_> = plugin.actions.iter().filter(|action| action.observed).collect();
+    assert_eq!(observed.iter().map(|action| action.name.as_str()).collect::<Vec<_>>(), ["remote"]);
     assert_eq!(plugin.asked_directories[0].guest_path, "/ledger");
     let sum = plugin.actions.iter().find(|action| action.name == "sum").unwrap();
     let schema: serde_json::Value = serde_json::from_str(&sum.input_schema_json).unwrap();
@@ -104,6 +106,17 @@ async fn w09_what_is_no_plugin_is_refused_with_the_names() {
         ["evil:cli/environment@", "evil:io/poll@"].iter().all(|name| paths.iter().any(|p| p.contains(name))),
         "{paths:?}"
     );
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w09_a_plugin_that_says_an_action_is_observed_and_has_no_observer_is_refused() {
+    let host = TestHost::bare().await;
+    let renamed = with_renamed(fixtures(), "windlass:plugin/observer@", "windlass:plugin/observed@");
+    let refused = refusal(&host, &renamed).await;
+    assert_eq!(field_paths(&refused), ["component.exports"], "{refused}");
+    assert!(refused.message().contains("remote is observed"), "{refused}");
+    assert!(refused.message().contains("windlass:plugin/observer@0.1.0"), "{refused}");
     host.finish().await;
 }
 

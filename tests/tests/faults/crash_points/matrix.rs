@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::Status;
 use windlass_core::call::Direction;
+use windlass_core::instance::TaskState;
 use windlass_core::job::{Cause, JobState};
 use windlass_host::store::UniqueKey;
 use windlass_proto::v1;
@@ -43,12 +44,15 @@ pub struct Matrix {
     pub in_doubt: BTreeSet<String>,
     /// Cases that died while the job was being reverted.
     pub died_reverting: usize,
+    /// Cases that died with an observation under way.
+    pub died_observing: usize,
 }
 
 /// What one case showed.
 struct Seen {
     in_doubt: Option<String>,
     was_reverting: bool,
+    was_observing: bool,
 }
 
 impl Case {
@@ -98,6 +102,7 @@ pub async fn at_every_write(binary: &'static str, case: Case) -> Matrix {
         let (_, seen) = seen.unwrap_or_else(|error| panic!("dying {}: {error}", names[&error.id()]));
         matrix.in_doubt.extend(seen.in_doubt);
         matrix.died_reverting += usize::from(seen.was_reverting);
+        matrix.died_observing += usize::from(seen.was_observing);
     }
     matrix
 }
@@ -143,7 +148,9 @@ async fn dies_at(binary: &str, case: &Case, point: CrashPoint) -> Seen {
     let in_doubt = witness::check_ledger(&site.lines(), &case.calls());
     check_epochs(&found, &left, point);
     let was_reverting = left.iter().any(|found| found.job.status.direction == Direction::Revert);
-    Seen { in_doubt, was_reverting }
+    let mut in_flight = left.iter().flat_map(|found| found.job.in_flight());
+    let was_observing = in_flight.any(|instance| instance.state == TaskState::Observing);
+    Seen { in_doubt, was_reverting, was_observing }
 }
 
 /// One life of a host, with a client that asks as long as it lives. No answer: it did not get ready.

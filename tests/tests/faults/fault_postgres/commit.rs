@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 use windlass_core::job::JobState;
 use windlass_core::payload::Payload;
 use windlass_tests::bench::Bench;
@@ -21,11 +21,11 @@ const COMMITS_MIN: u64 = 8;
 /// A job whose last task fails, with an undo record that is written ahead.
 fn failing_c() -> Arc<Scripted> {
     Scripted::new(|call| {
-        let mut answer = match (call.task.as_str(), call.direction) {
-            ("c", Direction::Apply) => Answer::now(Answer::broken()),
-            _ => Answer::now(Answer::good(call.direction)),
+        let mut answer = match (call.task.as_str(), call.function) {
+            ("c", Function::Apply) => Answer::now(Answer::broken()),
+            _ => Answer::now(Answer::good(call.function)),
         };
-        if call.task == "b" && call.direction == Direction::Apply {
+        if call.task == "b" && call.function == Function::Apply {
             answer.undo = vec![Payload::json(&json!({ "b": 1 }))];
         }
         answer

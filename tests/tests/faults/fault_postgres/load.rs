@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tonic::Code;
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 use windlass_core::job::JobState;
 use windlass_proto::v1;
 use windlass_tests::bench::{Bench, work};
@@ -94,8 +94,8 @@ async fn submits_during(bench: Bench, trouble: impl Future<Output = ()>) {
 
 fn answering() -> Arc<Scripted> {
     Scripted::new(|call| {
-        assert_eq!(call.direction, Direction::Apply, "nothing fails");
-        Answer::now(Answer::good(call.direction))
+        assert_eq!(call.function, Function::Apply, "nothing fails");
+        Answer::now(Answer::good(call.function))
     })
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
-use windlass_core::call::{Call, Direction, Outcome};
+use windlass_core::call::{Call, Direction, Function, Observation, Outcome};
 use windlass_core::decide::control::Resolution;
 use windlass_core::fault::Fault;
-use windlass_core::flow::{Flow, Inputs, Pattern, RetryPolicy, Task};
+use windlass_core::flow::{Flow, InDoubt, Inputs, Pattern, RetryPolicy, Task};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobState};
@@ -22,7 +22,7 @@ use windlass_tests::clock::ManualClock;
 use windlass_tests::crash::witness;
 use windlass_tests::invariants;
 use windlass_tests::ledger::LedgerLine;
-use windlass_tests::scripted::{ACTION, Answer, Made, PLUGIN, Scripted, register};
+use windlass_tests::scripted::{self, ACTION, Answer, Made, PLUGIN, Scripted, register};
 
 use super::ground::Ground;
 use super::member::Member;
@@ -140,6 +140,8 @@ impl Simulation {
         let tasks = self.random.below(TASKS.len() as u64 + 1) as usize;
         let attempts_max = 1 + self.random.below(3) as u32;
         let retry = RetryPolicy { attempts_max, ..RetryPolicy::default() };
+        let doubts = [InDoubt::Reapply, InDoubt::Observe, InDoubt::Revert, InDoubt::Hold];
+        let in_doubt = self.random.pick(&doubts).expect("there are some");
         let task = |name: &&str| Task {
             name: (*name).to_owned(),
             plugin: PLUGIN.to_owned(),
@@ -153,7 +155,9 @@ impl Simulation {
             retry: retry.clone(),
             when: None,
             memory_bytes_max: None,
-            in_doubt: Default::default(),
+            in_doubt,
+            observe: Default::default(),
+            phase: None,
         };
         let pattern = if self.random.chance(40) { Pattern::Unordered } else { Pattern::Linear };
         let later = TimeDelta::minutes(self.random.below(90) as i64);
@@ -342,7 +346,11 @@ impl Simulation {
                     let key = key(direction);
                     made.iter().any(|made| made.key == key && made.outcome.as_ref().is_some_and(is_good))
                 };
-                let was_applied = ended(Direction::Apply, |o| matches!(o, Outcome::Applied { .. }));
+                let was_applied = ended(Direction::Apply, |outcome| {
+                    let is_there = |seen: &Observation| matches!(seen, Observation::Present { .. });
+                    matches!(outcome, Outcome::Applied { .. })
+                        || matches!(outcome, Outcome::Observed(seen) if is_there(seen))
+                });
                 let was_reverted = ended(Direction::Revert, |o| matches!(o, Outcome::Reverted { .. }));
                 if instance.output.is_some() {
                     assert!(was_applied, "{} has an output that no call gave", instance.name);
@@ -386,20 +394,11 @@ fn check_end(job: &Job) {
 fn answer(seed: u64, call: &Call) -> Answer {
     let number =
         call.attributes.iter().find(|(name, _)| name == NUMBER).map_or("", |(_, value)| value.as_str());
-    let direction = match call.direction {
-        Direction::Apply => "apply",
-        Direction::Revert => "revert",
-    };
+    let function = scripted::word(call.function);
     let iteration = format!("{:?}", call.iteration);
     let (seed, attempt) = (seed.to_be_bytes(), call.attempt.to_be_bytes());
-    let parts: [&[u8]; 6] = [
-        &seed,
-        number.as_bytes(),
-        call.task.as_bytes(),
-        direction.as_bytes(),
-        iteration.as_bytes(),
-        &attempt,
-    ];
+    let parts: [&[u8]; 6] =
+        [&seed, number.as_bytes(), call.task.as_bytes(), function.as_bytes(), iteration.as_bytes(), &attempt];
     let mut random = Random::of_parts(&parts);
     let fault = || Fault::new("script.chance", "chance says so");
     let outcome = match random.below(100) {
@@ -409,10 +408,21 @@ fn answer(seed: u64, call: &Call) -> Answer {
         }
         12..18 => Outcome::Reject { fault: fault() },
         18..26 => Outcome::Broken { fault: fault() },
-        _ => Answer::good(call.direction),
+        26..38 if call.function == Function::Apply => {
+            let handle = Payload::json(&serde_json::json!({ "attempt": call.attempt }));
+            Outcome::Accepted { handle, undo: None, observe_after_ms: random.below(3_600_000) }
+        }
+        26..32 if call.function == Function::Observe => {
+            Outcome::Observed(Observation::Absent { fault: random.chance(50).then(fault) })
+        }
+        32..60 if call.function == Function::Observe => {
+            let after_ms = random.chance(80).then(|| random.below(7_200_000));
+            Outcome::Observed(Observation::Unknown { after_ms })
+        }
+        _ => Answer::good(call.function),
     };
     let mut answer = Answer::held(outcome);
-    if call.direction == Direction::Apply && random.chance(30) {
+    if call.function == Function::Apply && random.chance(30) {
         let record = |n: u64| Payload::json(&serde_json::json!({ "attempt": call.attempt, "record": n }));
         answer.undo = (0..=random.below(2)).map(record).collect();
     }
@@ -422,10 +432,7 @@ fn answer(seed: u64, call: &Call) -> Answer {
 /// The calls as the fixtures would have written them down.
 fn ledger(made: &[Made]) -> Vec<LedgerLine> {
     let line = |made: &Made| LedgerLine {
-        kind: match made.direction {
-            Direction::Apply => "apply".to_owned(),
-            Direction::Revert => "revert".to_owned(),
-        },
+        kind: scripted::word(made.function).to_owned(),
         action: ACTION.to_owned(),
         job: made.job.clone(),
         task: made.task.clone(),

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+use windlass_core::decide::create::Timing;
 use windlass_host::store::{OpenError, RedbSettings, RedbStore, Store};
-use windlass_tests::conformance::fixture::submit;
+use windlass_tests::conformance::fixture::{at, born_of, claim, host_id, submit, unit, waiting_flow};
 
 fn open(path: &Path) -> Result<RedbStore, OpenError> {
     RedbStore::open(RedbSettings { reserve_bytes: 4096, ..RedbSettings::at(path) })
@@ -95,6 +96,66 @@ async fn a_newer_schema_is_refused_and_named() {
     drop(database);
     let refused = refusal(&path);
     assert!(matches!(refused, OpenError::NewerSchema { found: 99, .. }), "{refused}");
+}
+
+/// The rows of a database as redb has them.
+type RawTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+fn raw_schema(path: &Path) -> u32 {
+    let database = Database::create(path).expect("opened");
+    let reading = database.begin_read().expect("begun");
+    let meta = reading.open_table(RawTable::new("meta")).expect("it is there");
+    let schema = meta.get(b"schema".as_slice()).expect("readable").expect("it is told");
+    u32::from_be_bytes(schema.value().try_into().expect("four bytes"))
+}
+
+/// What a store of schema 1 is to this program: the same without awaited events.
+fn make_schema_1(path: &Path) {
+    let database = Database::create(path).expect("opened");
+    let transaction = database.begin_write().expect("begun");
+    assert!(transaction.delete_table(RawTable::new("await")).expect("deleted"));
+    let mut meta = transaction.open_table(RawTable::new("meta")).expect("opened");
+    meta.insert(b"schema".as_slice(), 1u32.to_be_bytes().as_slice()).expect("written");
+    drop(meta);
+    transaction.commit().expect("committed");
+}
+
+#[tokio::test]
+async fn a_store_of_the_schema_before_is_marked_as_one_of_this_and_keeps_what_it_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    let store = open(&path).expect("opens");
+    let job = submit(&store, 1).await;
+    drop(store);
+    assert_eq!(raw_schema(&path), 2, "programs that know only 1 refuse it");
+    make_schema_1(&path);
+    assert_eq!(raw_schema(&path), 1);
+
+    let store = open(&path).expect("opens");
+    assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
+    let (mut waiting, birth) = born_of(2, waiting_flow(&["test.built"]), Timing::default());
+    store.commit(unit(vec![birth])).await.expect("stored");
+    claim(&store, &mut waiting, host_id(1), at(5)).await;
+    assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [waiting.id()]);
+    drop(store);
+    assert_eq!(raw_schema(&path), 2);
+}
+
+#[tokio::test]
+async fn a_schema_that_never_was_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    drop(open(&path).expect("opens"));
+    let database = Database::create(&path).expect("opened");
+    let transaction = database.begin_write().expect("begun");
+    let mut meta = transaction.open_table(RawTable::new("meta")).expect("opened");
+    meta.insert(b"schema".as_slice(), 0u32.to_be_bytes().as_slice()).expect("written");
+    drop(meta);
+    transaction.commit().expect("committed");
+    drop(database);
+    let refused = refusal(&path);
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+    assert!(refused.to_string().contains("its schema is 0"), "{refused}");
 }
 
 #[tokio::test]

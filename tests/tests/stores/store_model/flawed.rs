@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
-use windlass_core::job::Job;
+use windlass_core::job::{Job, JobState};
 use windlass_host::store::{
     Change, CommitError, Cursor, Due, Expected, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind,
     Reference, Store, StoreFailure, UniqueKey, Unit,
@@ -30,10 +30,12 @@ pub enum Flaw {
     RetiredOperationsNeedPlugins,
     NotesOfPurgedJobsAreKept,
     RemovedBlobsAreKept,
+    AwaitsAreOfJobsThatWait,
+    FreeKeysAreNotChecked,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ClaimsAreNotFenced,
         Self::NotesAreNotFenced,
         Self::ThirdChangesAreLost,
@@ -48,6 +50,8 @@ impl Flaw {
         Self::RetiredOperationsNeedPlugins,
         Self::NotesOfPurgedJobsAreKept,
         Self::RemovedBlobsAreKept,
+        Self::AwaitsAreOfJobsThatWait,
+        Self::FreeKeysAreNotChecked,
     ];
 }
 
@@ -78,6 +82,9 @@ impl Flawed {
             }
             Change::Put { expected, .. } if self.has(Flaw::GenerationsAreNotChecked) => {
                 *expected = Expected::Any;
+            }
+            Change::ExpectFree { .. } if self.has(Flaw::FreeKeysAreNotChecked) => {
+                *change = Change::ExpireKeys { before: DateTime::<Utc>::MIN_UTC };
             }
             Change::Take { key, .. } if self.has(Flaw::KeysAreNotUnique) => {
                 self.model.state().keys.remove(key);
@@ -137,6 +144,20 @@ impl Store for Flawed {
 
     async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
         self.model.claims().await
+    }
+
+    async fn awaiting(
+        &self,
+        event_type: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreFailure> {
+        let mut jobs = self.model.awaiting(event_type, after, limit).await?;
+        if self.has(Flaw::AwaitsAreOfJobsThatWait) {
+            let state = self.model.state();
+            jobs.retain(|job| state.jobs.get(job).is_some_and(|job| job.status.state == JobState::Waiting));
+        }
+        Ok(jobs)
     }
 
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
@@ -206,7 +227,7 @@ impl Store for Flawed {
                 Record::Operation(operation) if operation.deleted.is_some() => Some(operation),
                 _ => None,
             });
-            let naming = deleted.filter(|it| it.flow.tasks().any(|task| task.plugin.digest == plugin));
+            let naming = deleted.filter(|it| it.flow.plugins().any(|pin| pin.digest == plugin));
             found.extend(naming.map(|operation| Reference::Operation(operation.id)));
         }
         Ok(found)

@@ -6,7 +6,8 @@ use windlass_core::decide::create::Timing;
 use windlass_core::job::JobState;
 use windlass_host::store::{Change, Expected, JobFilter, PostgresSettings, PostgresStore, Store, UniqueKey};
 use windlass_tests::conformance::fixture::{
-    at, born, cancel, claim, host, host_id, job_id, plugin, submit, trigger, unit,
+    EVENT_TYPES, at, born_of, cancel, claim, decide, event, flow, host, host_id, job_id, plugin, submit,
+    trigger, unit, waiting_flow,
 };
 use windlass_tests::postgres::Schema;
 use windlass_tests::postgres::server::Server;
@@ -37,6 +38,7 @@ async fn every_statement_of_the_hot_path_reads_by_its_index() {
     let hot = [
         "job",
         "job_status",
+        "job_await",
         "task_instance",
         "entry",
         "note",
@@ -56,12 +58,15 @@ async fn every_statement_of_the_hot_path_reads_by_its_index() {
         ("SELECT alarm, id FROM job_status", "job_status_due"),
         ("SELECT alarm, id FROM record", "record_due"),
         ("SELECT claim_host, id FROM job_status", "job_status_claim"),
+        ("SELECT job FROM job_await", "job_await_pkey"),
+        ("DELETE FROM job_await a", "job_await_job"),
+        ("DELETE FROM job_await WHERE job", "job_await_job"),
         ("SELECT body FROM entry WHERE job", "entry_pkey"),
         ("SELECT batch, ordinal, job, body FROM entry", "entry_tail"),
         ("SELECT key, job, at FROM unique_key WHERE at <", "unique_key_age"),
         ("SELECT s.id, s.status, j.spec FROM", "job_status_pkey"),
         ("SELECT j.id FROM flow_plugin", "job_flow"),
-        ("SELECT id, state, sequence, claim_epoch FROM job_status", "job_status_pkey"),
+        ("SELECT id, state, sequence, claim_epoch, is_awaiting FROM job_status", "job_status_pkey"),
     ] {
         let found: Vec<_> = plans.iter().filter(|(statement, _)| statement.starts_with(part)).collect();
         assert!(!found.is_empty(), "{part} was not asked: {:#?}", plans.keys());
@@ -73,6 +78,7 @@ async fn every_statement_of_the_hot_path_reads_by_its_index() {
     for part in [
         "SELECT id FROM job_status WHERE state",
         "SELECT alarm, id",
+        "SELECT job FROM job_await",
         "SELECT batch, ordinal",
         "SELECT body FROM entry",
     ] {
@@ -91,10 +97,15 @@ async fn fill(store: &PostgresStore) {
         let mut changes = Vec::new();
         for n in first..first + 100 {
             let execute_at = n.is_multiple_of(2).then(|| at(1_000_000 + n as i64));
-            let (job, birth) = born(n, Timing { execute_at, priority: (n % 7) as i32 });
+            // Some wait for an event, once they are claimed.
+            let flow = if n % 10 == 3 { waiting_flow(&EVENT_TYPES) } else { flow("copy", 2) };
+            let (mut job, birth) = born_of(n, flow, Timing { execute_at, priority: (n % 7) as i32 });
             let key = UniqueKey::Request { principal: "tester".to_owned(), request_id: n.to_string() };
             changes.push(Change::Take { key, at: at(n as i64), job: job.id() });
             changes.push(birth);
+            if n % 10 == 3 {
+                changes.push(decide(&mut job, at(5), |decision| decision.claim(host_id(2)).expect("ready")));
+            }
             changes.push(Change::Put { record: host(n.into(), 1), expected: Expected::Absent });
         }
         store.commit(unit(changes)).await.expect("stored");
@@ -128,6 +139,12 @@ async fn exercise(store: &PostgresStore) {
     store.job(job.id()).await.expect("readable");
     store.board(10).await.expect("readable");
     store.claims().await.expect("readable");
+    let waiting = store.awaiting(EVENT_TYPES[0], Some(job_id(1)), 10).await.expect("readable");
+    let mut job_that_waits = store.job(waiting[0]).await.expect("readable").expect("stored");
+    let given = decide(&mut job_that_waits, at(11), |decision| {
+        assert!(decision.deliver(&event(EVENT_TYPES[0], "1")));
+    });
+    store.commit(unit(vec![given])).await.expect("stored");
     store.due(at(2_000_000), 10).await.expect("readable");
     store.next_due().await.expect("readable");
     store.entries(job.id(), 1, 10).await.expect("readable");

@@ -6,7 +6,9 @@ use windlass_core::decide::create::Timing;
 use windlass_host::store::{
     CommitError, Company, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
 };
-use windlass_tests::conformance::fixture::{born, job_id, submit, unit};
+use windlass_tests::conformance::fixture::{
+    at, born, born_of, claim, host_id, job_id, submit, unit, waiting_flow,
+};
 use windlass_tests::postgres::Schema;
 
 use super::open;
@@ -129,4 +131,62 @@ async fn people_read_the_tables_with_plain_sql() {
     let facts = client.query("SELECT fact FROM entry ORDER BY job, sequence", &[]).await.expect("readable");
     let facts: Vec<&str> = facts.iter().map(|row| row.get(0)).collect();
     assert_eq!(facts, ["created", "triggered"]);
+}
+
+/// What a database of schema 3 is to this program: the same without awaited events.
+const SCHEMA_3: &str = "DROP TABLE job_await; ALTER TABLE job_status DROP COLUMN is_awaiting; \
+     UPDATE windlass SET schema_version = 3; DELETE FROM windlass_migration WHERE version = 4";
+
+#[tokio::test]
+async fn a_database_of_the_schema_before_is_brought_to_this_one_and_keeps_what_it_holds() {
+    let schema = Schema::fresh().await;
+    let store = open(schema.url()).await;
+    let job = submit(&*store, 1).await;
+    store.close().await;
+    let client = schema.client().await;
+    client.batch_execute(SCHEMA_3).await.expect("changed");
+    let settings = PostgresSettings::at(schema.url());
+    let read = PostgresStore::open_to_read(settings, Company::Welcome).await.err();
+    assert!(matches!(read, Some(DatabaseError::OlderSchema { found: 3, .. })), "{read:?}");
+
+    let store = open(schema.url()).await;
+    assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
+    let (mut waiting, birth) = born_of(2, waiting_flow(&["test.built"]), Timing::default());
+    store.commit(unit(vec![birth])).await.expect("stored");
+    claim(&*store, &mut waiting, host_id(1), at(5)).await;
+    assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [waiting.id()]);
+    let mut found = Vec::new();
+    store.check(&mut |finding| found.push(finding)).await.expect("readable");
+    assert_eq!(found, []);
+}
+
+/// Rows behind the back of the program: one too many, one too few, and a column that is wrong.
+#[tokio::test]
+async fn awaited_events_that_do_not_follow_from_the_jobs_are_found() {
+    let schema = Schema::fresh().await;
+    let store = open(schema.url()).await;
+    for n in 1..=2 {
+        let (mut job, birth) = born_of(n, waiting_flow(&["test.built"]), Timing::default());
+        store.commit(unit(vec![birth])).await.expect("stored");
+        claim(&*store, &mut job, host_id(1), at(5)).await;
+    }
+    let (first, second) = (job_id(1), job_id(2));
+    let client = schema.client().await;
+    let planted = format!(
+        "DELETE FROM job_await WHERE job = '{first}'; UPDATE job_status SET is_awaiting = false WHERE id = '{second}'; \
+         INSERT INTO job_await VALUES (decode('6f74686572', 'hex'), '{second}')"
+    );
+    client.batch_execute(&planted).await.expect("changed");
+    let mut found = Vec::new();
+    let mut tell = |finding: windlass_host::store::check::Finding| found.push(finding.to_string());
+    store.check(&mut tell).await.expect("readable");
+    windlass_host::store::check::check(&*store, &mut tell).await.expect("readable");
+    for parts in [
+        [format!("job {first} waits for \"test.built\""), "is not in it".to_owned()],
+        [format!("job {second} is in it for \"other\""), "does not wait for that".to_owned()],
+        [format!("table job_status, job {second}"), "the columns is_awaiting".to_owned()],
+    ] {
+        let is_told = found.iter().any(|finding| parts.iter().all(|part| finding.contains(part)));
+        assert!(is_told, "nothing has {parts:?}:\n{}", found.join("\n"));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use windlass_proto::v1;
+use windlass_proto::v1::task::Wait;
 
 use super::{
     FlowDocument, InDoubtDocument, InputDocument, OutputDocument, PatternDocument, Pause, RetryDocument,
@@ -11,6 +12,8 @@ use super::{
 };
 use crate::flow::checked::Checked;
 use crate::flow::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
+use crate::flow::undo::{OwnRevertDocument, PhaseDocument};
+use crate::flow::wait::{ApprovalDocument, ObserveDocument, SleepDocument, WaitEventDocument};
 
 impl FlowDocument {
     pub fn wire(self) -> v1::Flow {
@@ -28,6 +31,7 @@ impl FlowDocument {
             pattern: self.pattern.wire().into(),
             parallel_max: self.parallel_max,
             scope: scope.or(self.map.map(|map| Scope::Map(map.wire()))),
+            revert: self.revert.map(OwnRevertDocument::wire),
         }
     }
 }
@@ -52,9 +56,10 @@ impl PatternDocument {
 
 impl TaskDocument {
     fn wire(self) -> v1::Task {
-        let inputs = |inputs: BTreeMap<String, InputDocument>| {
-            inputs.into_iter().map(|(name, input)| (name, input.wire())).collect()
-        };
+        // One of them at most, as the rules say.
+        let sleep = self.sleep.map(|sleep| Wait::Sleep(sleep.0.wire()));
+        let event = self.wait_event.map(|event| Wait::WaitEvent(event.wire()));
+        let approval = self.approval.map(|approval| Wait::Approval(approval.wire()));
         v1::Task {
             name: self.name,
             plugin: self.plugin,
@@ -68,21 +73,51 @@ impl TaskDocument {
                 InDoubtDocument::Reapply => v1::InDoubt::Unspecified,
                 InDoubtDocument::Revert => v1::InDoubt::Revert,
                 InDoubtDocument::Hold => v1::InDoubt::Hold,
+                InDoubtDocument::Observe => v1::InDoubt::Observe,
             }
             .into(),
-            inputs: inputs(self.inputs),
-            revert_inputs: inputs(self.revert_inputs),
+            observe: self.observe.map(ObserveDocument::wire),
+            wait: sleep.or(event).or(approval),
+            phase: PhaseDocument::wire(self.phase).into(),
+            inputs: wire_of_inputs(self.inputs),
+            revert_inputs: wire_of_inputs(self.revert_inputs),
             provides: self.provides,
             timeout: self.timeout.map(|pause| pause.0),
-            retry: self.retry.map(|retry| v1::RetryPolicy {
-                attempts_max: retry.attempts_max,
-                backoff_initial: retry.backoff_initial.map(|pause| pause.0),
-                backoff_max: retry.backoff_max.map(|pause| pause.0),
-                backoff_multiplier: retry.backoff_multiplier,
-            }),
+            retry: self.retry.map(RetryDocument::wire),
             digest: String::new(),
         }
     }
+}
+
+impl RetryDocument {
+    pub fn wire(self) -> v1::RetryPolicy {
+        v1::RetryPolicy {
+            attempts_max: self.attempts_max,
+            backoff_initial: self.backoff_initial.map(|pause| pause.0),
+            backoff_max: self.backoff_max.map(|pause| pause.0),
+            backoff_multiplier: self.backoff_multiplier,
+        }
+    }
+}
+
+impl From<&v1::RetryPolicy> for RetryDocument {
+    fn from(retry: &v1::RetryPolicy) -> Self {
+        Self {
+            attempts_max: retry.attempts_max,
+            backoff_initial: retry.backoff_initial.map(Pause),
+            backoff_max: retry.backoff_max.map(Pause),
+            backoff_multiplier: retry.backoff_multiplier,
+        }
+    }
+}
+
+pub fn wire_of_inputs(inputs: BTreeMap<String, InputDocument>) -> BTreeMap<String, v1::Input> {
+    inputs.into_iter().map(|(name, input)| (name, input.wire())).collect()
+}
+
+pub fn inputs_of_wire(inputs: &BTreeMap<String, v1::Input>) -> BTreeMap<String, InputDocument> {
+    let inputs = inputs.iter();
+    inputs.filter_map(|(name, input)| Some((name.clone(), InputDocument::of_wire(input)?))).collect()
 }
 
 impl InputDocument {
@@ -131,6 +166,7 @@ impl From<&v1::Flow> for FlowDocument {
             retry,
             repeat,
             map,
+            revert: flow.revert.as_ref().map(OwnRevertDocument::from),
             parallel_max: flow.parallel_max,
             tasks: flow.tasks.iter().map(|task| Checked(TaskDocument::from(task))).collect(),
             // What a host answers is an object; anything else is nothing that could be shown as one.
@@ -141,12 +177,6 @@ impl From<&v1::Flow> for FlowDocument {
 
 impl From<&v1::Task> for TaskDocument {
     fn from(task: &v1::Task) -> Self {
-        let inputs = |inputs: &BTreeMap<String, v1::Input>| {
-            inputs
-                .iter()
-                .filter_map(|(name, input)| Some((name.clone(), InputDocument::of_wire(input)?)))
-                .collect()
-        };
         Self {
             name: task.name.clone(),
             plugin: task.plugin.clone(),
@@ -160,17 +190,27 @@ impl From<&v1::Task> for TaskDocument {
                 v1::InDoubt::Unspecified | v1::InDoubt::Reapply => InDoubtDocument::Reapply,
                 v1::InDoubt::Revert => InDoubtDocument::Revert,
                 v1::InDoubt::Hold => InDoubtDocument::Hold,
+                v1::InDoubt::Observe => InDoubtDocument::Observe,
             },
-            inputs: inputs(&task.inputs),
-            revert_inputs: inputs(&task.revert_inputs),
+            observe: task.observe.as_ref().map(ObserveDocument::from),
+            sleep: match &task.wait {
+                Some(Wait::Sleep(sleep)) => Some(Checked(SleepDocument::from(sleep))),
+                _ => None,
+            },
+            wait_event: match &task.wait {
+                Some(Wait::WaitEvent(event)) => Some(WaitEventDocument::from(event)),
+                _ => None,
+            },
+            approval: match &task.wait {
+                Some(Wait::Approval(approval)) => Some(ApprovalDocument::from(approval)),
+                _ => None,
+            },
+            phase: PhaseDocument::of_wire(task.phase()),
+            inputs: inputs_of_wire(&task.inputs),
+            revert_inputs: inputs_of_wire(&task.revert_inputs),
             provides: task.provides.clone(),
             timeout: task.timeout.map(Pause),
-            retry: task.retry.as_ref().map(|retry| RetryDocument {
-                attempts_max: retry.attempts_max,
-                backoff_initial: retry.backoff_initial.map(Pause),
-                backoff_max: retry.backoff_max.map(Pause),
-                backoff_multiplier: retry.backoff_multiplier,
-            }),
+            retry: task.retry.as_ref().map(RetryDocument::from),
             digest: task.digest.clone(),
         }
     }

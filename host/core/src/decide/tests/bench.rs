@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::law::Witness;
 use super::shape::task;
-use crate::call::{Direction, Evidence, Grants, Outcome, Prior};
+use crate::call::{Evidence, Function, Grants, Observation, Outcome, Prior};
 use crate::decide::create::{Timing, create};
 use crate::decide::outcome::{CallName, StaleCall};
 use crate::decide::{Decision, Rejected};
@@ -19,7 +19,7 @@ use crate::entry::{Actor, Entry, Fact};
 use crate::fault::Fault;
 use crate::flow::{Flow, RetryPolicy, Task};
 use crate::id::{Digest, HostId, JobId, OperationId, TriggerId};
-use crate::instance::{InstanceName, TaskInstance};
+use crate::instance::InstanceName;
 use crate::job::{Job, JobSpec, JobState, Origin};
 use crate::payload::Payload;
 
@@ -81,6 +81,23 @@ pub fn reverted() -> Outcome {
     Outcome::Reverted { output: None }
 }
 
+/// An apply that goes on elsewhere, to be looked at in ten seconds.
+pub fn accepted() -> Outcome {
+    Outcome::Accepted { handle: payload("handle"), undo: None, observe_after_ms: 10_000 }
+}
+
+pub fn present() -> Outcome {
+    Outcome::Observed(Observation::Present { output: payload("observed") })
+}
+
+pub fn absent() -> Outcome {
+    Outcome::Observed(Observation::Absent { fault: None })
+}
+
+pub fn unknown() -> Outcome {
+    Outcome::Observed(Observation::Unknown { after_ms: None })
+}
+
 pub fn retry() -> Outcome {
     Outcome::Retry { fault: Fault::new("fixture.retry", "not now"), after_ms: None }
 }
@@ -98,7 +115,7 @@ pub fn broken() -> Outcome {
 #[derive(Debug, Clone)]
 pub struct Made {
     pub task: String,
-    pub direction: Direction,
+    pub function: Function,
     pub attempt: u32,
     pub prior: Prior,
     pub key: String,
@@ -113,7 +130,7 @@ pub struct Bench {
     pub made: Vec<Made>,
     /// Calls that each decision may begin.
     pub room: usize,
-    scripts: BTreeMap<(String, Direction), VecDeque<Outcome>>,
+    scripts: BTreeMap<(String, Function), VecDeque<Outcome>>,
     witness: Witness,
 }
 
@@ -136,8 +153,8 @@ impl Bench {
     }
 
     /// What the next calls of a task answer; when the script ends, they succeed.
-    pub fn script(mut self, task: &str, direction: Direction, outcomes: &[Outcome]) -> Self {
-        self.scripts.insert((task.to_owned(), direction), outcomes.iter().cloned().collect());
+    pub fn script(mut self, task: &str, function: impl Into<Function>, outcomes: &[Outcome]) -> Self {
+        self.scripts.insert((task.to_owned(), function.into()), outcomes.iter().cloned().collect());
         self
     }
 
@@ -168,13 +185,13 @@ impl Bench {
 
     pub fn call(&self) -> CallName {
         let instance = self.job.in_flight().next().expect("a call is under way");
-        call_of(instance)
+        CallName::of(instance)
     }
 
     /// The call of a task that is under way.
     pub fn call_of(&self, task: &str) -> CallName {
         let instance = self.job.in_flight().find(|instance| instance.name.task == task);
-        call_of(instance.unwrap_or_else(|| panic!("no call of {task} is under way: {}", self.trace())))
+        CallName::of(instance.unwrap_or_else(|| panic!("no call of {task} is under way: {}", self.trace())))
     }
 
     /// The tasks with a call under way, in the order of the flow.
@@ -200,23 +217,24 @@ impl Bench {
 
     fn made(&mut self, call: &CallName) {
         let instance = &self.job.instances[&call.task];
-        let is_revert = call.direction == Direction::Revert;
+        let is_apply = call.function == Function::Apply;
         self.made.push(Made {
             task: call.task.to_string(),
-            direction: call.direction,
+            function: call.function,
             attempt: call.attempt,
             prior: instance.prior,
-            key: call.task.key(self.job.id(), call.direction),
-            evidence: is_revert.then(|| instance.evidence()),
+            key: call.task.key(self.job.id(), call.function.direction()),
+            evidence: self.job.evidence(&call.task).filter(|_| !is_apply),
             failures: self.job.failures(),
         });
     }
 
     fn scripted(&mut self, call: &CallName) -> Outcome {
-        let script = self.scripts.get_mut(&(call.task.task.clone(), call.direction));
-        script.and_then(VecDeque::pop_front).unwrap_or_else(|| match call.direction {
-            Direction::Apply => applied(),
-            Direction::Revert => reverted(),
+        let script = self.scripts.get_mut(&(call.task.task.clone(), call.function));
+        script.and_then(VecDeque::pop_front).unwrap_or_else(|| match call.function {
+            Function::Apply => applied(),
+            Function::Revert => reverted(),
+            Function::Observe => present(),
         })
     }
 
@@ -290,14 +308,6 @@ impl Bench {
     pub fn residue(&self) -> Vec<String> {
         self.job.status.residue.iter().map(InstanceName::to_string).collect()
     }
-}
-
-pub fn call_of(instance: &TaskInstance) -> CallName {
-    let (direction, attempt) = match instance.state {
-        crate::instance::TaskState::Applying => (Direction::Apply, instance.attempt),
-        _ => (Direction::Revert, instance.revert_attempt),
-    };
-    CallName { task: instance.name.clone(), direction, attempt }
 }
 
 pub fn trace(entries: &[Entry]) -> String {

@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, spec};
 use super::shape::{Shape, flow_of, nested, t, times};
-use crate::call::{Direction, End, Prior};
+use crate::call::{End, Function, Prior};
 use crate::decide::create::Timing;
 use crate::flow::{Flow, InDoubt, Pattern};
 use crate::job::{CancelMode, Cause, JobState};
@@ -33,8 +33,8 @@ fn it_is_applied_again_under_the_same_key_unless_it_says_otherwise() {
 fn it_is_undone_with_evidence_of_an_interruption_where_it_asks_for_that() {
     let mut bench = lost(flow(InDoubt::Revert));
     assert_eq!(bench.run(), JobState::Reverted);
-    let calls: Vec<_> = bench.made.iter().map(|made| (made.task.as_str(), made.direction)).collect();
-    let (apply, revert) = (Direction::Apply, Direction::Revert);
+    let calls: Vec<_> = bench.made.iter().map(|made| (made.task.as_str(), made.function)).collect();
+    let (apply, revert) = (Function::Apply, Function::Revert);
     assert_eq!(calls, [("a", apply), ("b", apply), ("b", revert), ("a", revert)]);
     assert_eq!(bench.made[2].evidence.as_ref().map(|evidence| &evidence.end), Some(&End::Interrupted));
     let Some(Cause::Task { task, fault }) = &bench.job.status.cause else { panic!("b failed") };

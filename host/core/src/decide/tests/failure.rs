@@ -48,8 +48,11 @@ fn v04_the_revert_of_a_failed_task_is_told_of_its_failure() {
     bench.run();
     let revert = bench.made.last().expect("a call was made");
     let Outcome::Broken { fault } = broken() else { unreachable!() };
-    assert_eq!((revert.direction, revert.attempt, revert.prior), (REVERT, 1, Prior::None));
-    assert_eq!(revert.evidence.as_ref().map(|e| &e.end), Some(&End::Failed(fault.clone())));
+    assert_eq!((revert.function, revert.attempt, revert.prior), (REVERT.into(), 1, Prior::None));
+    assert_eq!(
+        revert.evidence.as_ref().map(|e| &e.end),
+        Some(&End::Failed { fault: fault.clone(), handle: None })
+    );
     // P04: the failure can still be read.
     assert_eq!(bench.job.current("fail").and_then(|i| i.fault.clone()), Some(fault));
 }
@@ -160,7 +163,7 @@ fn a_lone_reject_is_reverted_without_a_call() {
     let mut bench = Bench::of(&["a", "b"]).script("b", APPLY, &[reject()]);
     assert_eq!(bench.run(), JobState::Reverted);
     assert!(bench.trace().ends_with("b:applying b:apply_failed b:reverted a:reverting a:reverted"));
-    assert_eq!(bench.made.iter().filter(|made| made.direction == REVERT).count(), 1);
+    assert_eq!(bench.made.iter().filter(|made| made.function == REVERT.into()).count(), 1);
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn a_failed_revert_that_is_retried_goes_on_unwinding() {
         );
         assert_eq!(cause_task(&bench), "fail fixture.broken");
         let reverts: Vec<_> =
-            bench.made.iter().filter(|made| made.task == "nasty" && made.direction == REVERT).collect();
+            bench.made.iter().filter(|made| made.task == "nasty" && made.function == REVERT.into()).collect();
         assert_eq!(reverts[0].key, reverts[1].key);
         assert_eq!((reverts[1].attempt, reverts[1].prior), (2, Prior::Failed));
     }
@@ -286,11 +289,11 @@ fn a_reapply_after_a_revert_has_a_key_of_its_own() {
     assert!(bench.trace().ends_with(
         "a#1:applying a#1:applied nasty#1:applying nasty#1:applied fail#1:applying fail#1:applied"
     ));
-    let keys = |task: &str, direction| -> Vec<_> {
+    let keys = |task: &str, direction: Direction| -> Vec<_> {
         bench
             .made
             .iter()
-            .filter(|m| m.task == task && m.direction == direction)
+            .filter(|m| m.task == task && m.function == direction.into())
             .map(|m| m.key.clone())
             .collect()
     };

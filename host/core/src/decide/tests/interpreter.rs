@@ -11,15 +11,17 @@ use proptest::sample::Index;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use super::bench::{Bench, broken, call_of, reject, retry, reverted, spec};
-use crate::call::{Direction, Outcome};
+use super::bench::{Bench, broken, reject, retry, reverted, spec};
+use crate::call::{self, Direction, Evidence, Function, Outcome};
 use crate::decide::create::Timing;
+use crate::decide::outcome::CallName;
+use crate::entry::Entry;
 use crate::flow::Flow;
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::{CancelMode, JobSpec, JobState};
 use crate::payload::Payload;
 use draft::{ARGUMENT, ATTEMPTS_MAX, Draft, draft, in_short};
-use told::{Mark, Seat};
+use told::{End, Mark, Seat};
 use walk::{Interpreter, Request};
 
 mod back;
@@ -63,6 +65,9 @@ impl Interpreter {
             }
             (_, _) => Mark::Stuck,
         };
+        if told.mark == Mark::Undone && self.names.flow_of(seat.0).is_some() {
+            self.undone_by(seat);
+        }
         self.go_on();
     }
 
@@ -97,7 +102,7 @@ impl Interpreter {
     }
 
     fn told_of(&self, (task, path): &Seat) -> String {
-        InstanceName { task: self.names.tasks[*task].clone(), iteration: path.clone() }.to_string()
+        InstanceName { task: self.names.called[*task].clone(), iteration: path.clone() }.to_string()
     }
 }
 
@@ -169,7 +174,18 @@ impl Pair {
             pair.give(events.next());
         }
         pair.compare_ends();
-        pair.bench.entries.iter().map(|entry| entry.fact.kind()).collect()
+        let is_own = |entry: &Entry| {
+            let task = entry.fact.task().map_or("", |task| task.task.as_str());
+            task.ends_with(crate::own_revert::SUFFIX)
+        };
+        let kind = |entry: &Entry| match entry.fact.kind() {
+            "task.reverting" if is_own(entry) => "own_revert.reverting",
+            "task.reverted" if is_own(entry) => "own_revert.reverted",
+            "task.revert_failed" if is_own(entry) => "own_revert.revert_failed",
+            "task.reverted" if entry.fact.attempt() == 0 => "task.reverted without a call",
+            kind => kind,
+        };
+        pair.bench.entries.iter().map(kind).collect()
     }
 
     fn give(&mut self, event: Option<&Event>) {
@@ -211,8 +227,8 @@ impl Pair {
         let seat = &calling[which.map_or(0, |which| which.index(calling.len()))];
         let name = self.interpreter.told_of(seat);
         let call = self.bench.job.in_flight().find(|instance| instance.name.to_string() == name);
-        let call = call_of(call.expect("both have it under way"));
-        let outcome = outcome(drawn, call.direction);
+        let call = CallName::of(call.expect("both have it under way"));
+        let outcome = outcome(drawn, call.function.direction());
         // What the calls under way leave of the room.
         self.bench.room = self.room.saturating_sub(calling.len() - 1);
         self.interpreter.finish(seat, &outcome);
@@ -232,8 +248,16 @@ impl Pair {
             if self.seen.insert((seat.clone(), told.calls, told.undo_calls)) {
                 let direction =
                     if told.mark == Mark::Applying { Direction::Apply } else { Direction::Revert };
-                let name =
-                    InstanceName { task: interpreter.names.tasks[seat.0].clone(), iteration: seat.1.clone() };
+                let name = InstanceName {
+                    task: interpreter.names.called[seat.0].clone(),
+                    iteration: seat.1.clone(),
+                };
+                if let Some(flow) = interpreter.names.flow_of(seat.0)
+                    && let Some(end) = interpreter.end_of_whole(flow, &seat.1)
+                {
+                    let told = bench.job.evidence(&name).expect("it was begun");
+                    assert_eq!(end_of_evidence(told), end, "of {name}: {}", bench.trace());
+                }
                 let input = bench.job.input(&name, direction).ok();
                 assert_eq!(
                     input,
@@ -261,7 +285,18 @@ impl Pair {
             .iter()
             .map(|(seat, told)| (interpreter.told_of(seat), told.mark, told.calls, told.undo_calls));
         let told: Vec<_> = told.collect();
-        assert_eq!(job.task_instances().map(ends).collect::<Vec<_>>(), told, "{}", bench.trace());
+        let own_reverts = job.own_reverts().flat_map(|name| job.instances_of(name));
+        let ended = job.task_instances().chain(own_reverts).map(ends);
+        assert_eq!(ended.collect::<Vec<_>>(), told, "{}", bench.trace());
+    }
+}
+
+fn end_of_evidence(evidence: Evidence) -> End {
+    match evidence.end {
+        call::End::Applied(outputs) => End::Applied(outputs.value().expect("it is JSON")),
+        call::End::Failed { .. } => End::Failed(String::new()),
+        call::End::Accepted(_) => panic!("an own revert is not told of one handle"),
+        call::End::Interrupted => End::Interrupted,
     }
 }
 
@@ -277,7 +312,11 @@ fn mark_of(instance: &TaskInstance) -> Mark {
         TaskState::Reverting => Mark::Undoing,
         TaskState::Reverted => Mark::Undone,
         TaskState::RevertFailed => Mark::Stuck,
-        TaskState::Pending | TaskState::Accepted | TaskState::SkippedRevert => {
+        TaskState::Pending
+        | TaskState::Observing
+        | TaskState::Waiting
+        | TaskState::Accepted
+        | TaskState::SkippedRevert => {
             panic!("nobody asked for that")
         }
     }
@@ -345,14 +384,14 @@ fn end_of(flow: &Flow, slots: usize, failing: &str, how: u8) -> Option<(JobState
     bench.room = slots;
     bench.claim();
     loop {
-        let Some(call) = bench.job.in_flight().next().map(call_of) else { break };
+        let Some(call) = bench.job.in_flight().next().map(CallName::of) else { break };
         // Of tries and rounds the first; of elements the second fails as well as the first.
         let is_first = call.task.iteration.iter().all(|number| *number <= 1)
-            && (call.direction, call.attempt) == (Direction::Apply, 1);
+            && (call.function, call.attempt) == (Function::Apply, 1);
         let number = call.task.iteration.iter().sum::<u32>() as u8 + call.task.task.len() as u8;
         let how = if call.task.task == failing && is_first { how } else { GOOD.0 };
         bench.room = slots.saturating_sub(bench.job.in_flight_count() - 1);
-        bench.finish_with(&call, outcome((how, number), call.direction)).expect("it is under way");
+        bench.finish_with(&call, outcome((how, number), call.function.direction())).expect("it is under way");
     }
     let faults = bench.job.instances.values().filter_map(|instance| instance.fault.as_ref());
     let is_alone = faults.into_iter().all(|fault| !fault.class.starts_with("host."));

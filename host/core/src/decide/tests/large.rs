@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use super::bench::{W1, applied, call_of, reverted, spec};
-use super::shape::{Shape, flow_of, nested, t};
+use super::bench::{W1, applied, reverted, spec};
+use super::shape::{Shape, flow_of, nested, own_revert, t};
 use crate::arguments::TASKS_MAX;
 use crate::call::Direction;
 use crate::decide::Decision;
 use crate::decide::create::{Timing, create};
+use crate::decide::outcome::CallName;
 use crate::entry::Actor;
 use crate::flow::{Flow, Node, Pattern};
 use crate::job::{Job, JobState};
+use crate::phase::Phase;
 
 use Pattern::{Graph, Linear, Unordered};
 
@@ -27,22 +29,28 @@ fn run(job: &mut Job) -> usize {
     let mut calls = 0;
     decide(job, &mut |decision| decision.claim(W1).expect("it is ready"));
     while job.status.state.is_claimed() {
-        let ended: Vec<_> = job.in_flight().take(8).map(call_of).collect();
+        let ended: Vec<_> = job.in_flight().take(8).map(CallName::of).collect();
         calls += ended.len();
         let outcome = |direction| if direction == Direction::Apply { applied() } else { reverted() };
-        let ended: Vec<_> = ended.into_iter().map(|call| (call.clone(), outcome(call.direction))).collect();
+        let ended: Vec<_> =
+            ended.into_iter().map(|call| (call.clone(), outcome(call.function.direction()))).collect();
         decide(job, &mut |decision| decision.finish_all(&ended).expect("they are under way"));
     }
     calls
 }
 
 fn there_and_back(flow: Flow) {
+    there_and_back_in(flow, TASKS_MAX);
+}
+
+/// Undone by so many calls.
+fn there_and_back_in(flow: Flow, reverts: usize) {
     let actor = Actor::Principal("local".to_owned());
     let (mut job, _) = create(Arc::new(spec()), Arc::new(flow), Timing::default(), actor.clone());
     assert_eq!((run(&mut job), job.status.state), (TASKS_MAX, JobState::Succeeded));
     let now = job.spec.created;
     Decision::new(&mut job, now, actor).revert("undo".to_owned()).expect("it succeeded");
-    assert_eq!((run(&mut job), job.status.state), (TASKS_MAX, JobState::Reverted));
+    assert_eq!((run(&mut job), job.status.state), (reverts, JobState::Reverted));
 }
 
 #[test]
@@ -59,4 +67,13 @@ fn ten_thousand_tasks_in_a_row_side_by_side_and_in_layers_are_applied_and_undone
         None => t(&format!("t{n}")),
     });
     there_and_back(flow_of(Graph, needing));
+    let phases = self::tasks().zip([Phase::Acquire, Phase::Reserve, Phase::Configure].into_iter().cycle());
+    there_and_back(flow_of(Graph, phases.map(|(task, phase)| task.phase(phase))));
+}
+
+#[test]
+fn ten_thousand_tasks_are_undone_by_one_call() {
+    let mut flow = flow_of(Unordered, tasks());
+    flow.revert = Some(own_revert());
+    there_and_back_in(flow, 1);
 }

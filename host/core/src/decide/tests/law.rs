@@ -16,7 +16,44 @@ struct Ledger {
     undo: u32,
     /// The call that was begun and has no end yet.
     open: Option<(Direction, u32)>,
+    /// The number of the observation that was begun and has no end yet.
+    looking: Option<u32>,
+    looks: u32,
+    is_wait: bool,
     has_effects: bool,
+}
+
+impl Ledger {
+    /// A wait begins, or a look at what was accepted begins or ends.
+    fn see_wait(&mut self, fact: &Fact) {
+        match fact {
+            Fact::TaskWaiting { attempt, .. } => {
+                self.is_wait = true;
+                self.applies += 1;
+                assert_eq!(*attempt, self.applies, "attempts are counted");
+            }
+            Fact::TaskObserving { attempt, .. } => {
+                assert_eq!((self.open, self.looking), (None, None), "one call at a time");
+                self.looks += 1;
+                assert_eq!(*attempt, self.looks, "observations are counted");
+                self.looking = Some(*attempt);
+            }
+            Fact::TaskNotReady { attempt, .. } => {
+                assert_eq!(self.looking.take(), Some(*attempt), "intent first");
+            }
+            _ => {}
+        }
+    }
+
+    /// A call of apply, or an observation of what it accepted, has an end.
+    fn close(&mut self, attempt: u32) {
+        assert_eq!(attempt, self.applies, "it is about the latest apply");
+        if self.is_wait || self.looking.take().is_some() {
+            assert_eq!(self.open, None, "one call at a time");
+        } else {
+            assert_eq!(self.open.take(), Some((Direction::Apply, attempt)), "intent first");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -26,8 +63,10 @@ pub struct Witness {
     ledger: BTreeMap<InstanceName, Ledger>,
     /// What must be applied before each task, as a reader of the definition would say.
     before: BTreeMap<String, BTreeSet<String>>,
-    /// The names of the scopes around each task that run again, the outermost first.
+    /// The names of the scopes around each task and own revert that run again, the outermost first.
     scopes: BTreeMap<String, Vec<String>>,
+    /// For each own revert, the tasks that it undoes.
+    own_reverts: BTreeMap<String, BTreeSet<String>>,
     /// Those of them that are tried again.
     tried: BTreeSet<String>,
 }
@@ -45,6 +84,7 @@ impl Witness {
             ledger: BTreeMap::new(),
             before: model::before(&job.flow),
             scopes: model::scopes(&job.flow),
+            own_reverts: model::own_reverts(&job.flow),
             tried: model::tried(&job.flow),
         }
     }
@@ -77,30 +117,37 @@ impl Witness {
 
     fn see_task(&mut self, name: &InstanceName, fact: &Fact) {
         match fact {
-            Fact::TaskApplying { .. } => self.check_apply_order(name),
+            Fact::TaskApplying { .. } | Fact::TaskObserving { .. } | Fact::TaskWaiting { .. } => {
+                self.check_apply_order(name);
+            }
             Fact::TaskReverting { .. } => self.check_revert_order(name),
+            Fact::TaskReverted { attempt: 1.., .. } => self.check_undone_with(name),
             _ => {}
         }
+        let is_undone_with_its_flow = self.open_own_revert(name);
         let ledger = self.ledger.entry(name.clone()).or_default();
         match fact {
             Fact::TaskApplying { attempt, .. } => {
-                assert_eq!(ledger.open, None, "one call at a time");
+                assert!(!self.own_reverts.contains_key(&name.task), "an own revert never applies");
+                assert_eq!((ledger.open, ledger.looking), (None, None), "one call at a time");
                 ledger.applies += 1;
                 assert_eq!(*attempt, ledger.applies, "attempts are counted");
                 ledger.open = Some((Direction::Apply, *attempt));
                 ledger.has_effects = true;
             }
             Fact::TaskReverting { attempt, .. } => {
-                assert_eq!(ledger.open, None, "one call at a time");
+                assert_eq!((ledger.open, ledger.looking), (None, None), "one call at a time");
                 ledger.reverts += 1;
                 assert_eq!(*attempt, ledger.reverts, "attempts are counted");
                 ledger.open = Some((Direction::Revert, *attempt));
             }
-            Fact::TaskApplied { attempt, .. }
-            | Fact::TaskBackoff { attempt, .. }
-            | Fact::TaskInDoubt { attempt, .. } => {
-                assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
+            Fact::TaskWaiting { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
+                ledger.see_wait(fact);
             }
+            Fact::TaskApplied { attempt, .. }
+            | Fact::TaskAccepted { attempt, .. }
+            | Fact::TaskBackoff { attempt, .. }
+            | Fact::TaskInDoubt { attempt, .. } => ledger.close(*attempt),
             Fact::TaskApplyFailed { attempt: 0, .. } => {
                 assert!(ledger.applies == 0, "only before any call does a task fail without one");
             }
@@ -109,12 +156,14 @@ impl Witness {
                 assert_eq!((ledger.open, ledger.applies), (None, *attempt), "its call was lost");
             }
             Fact::TaskApplyFailed { attempt, how, .. } => {
-                assert_eq!(ledger.open.take(), Some((Direction::Apply, *attempt)), "intent first");
+                ledger.close(*attempt);
                 let is_lone = *how == Failed::Reject && ledger.applies == 1 && ledger.undo == 0;
-                ledger.has_effects = !is_lone;
+                ledger.has_effects = !is_lone && !ledger.is_wait;
             }
             Fact::TaskReverted { attempt: 0, .. } => {
-                assert!(!ledger.has_effects && ledger.open.is_none(), "nothing was to be undone");
+                let is_clear = !ledger.has_effects || is_undone_with_its_flow;
+                assert!(is_clear && ledger.open.is_none(), "nothing of {name} was to be undone");
+                ledger.has_effects = false;
             }
             Fact::TaskReverted { attempt, .. } => {
                 assert_eq!(ledger.open.take(), Some((Direction::Revert, *attempt)), "intent first");
@@ -126,7 +175,8 @@ impl Witness {
                 assert_eq!(ledger.open.take(), Some((Direction::Revert, *attempt)), "intent first");
             }
             Fact::UndoRecorded { attempt, .. } => {
-                assert_eq!(ledger.open.map(|(_, open)| open), Some(*attempt), "only while it runs");
+                let open = ledger.open.map(|(_, open)| open).or(ledger.looking);
+                assert_eq!(open, Some(*attempt), "only while it runs");
                 ledger.undo += 1;
             }
             _ => {}
@@ -146,6 +196,9 @@ impl Witness {
         let failed = job.task_instances().filter(|i| i.state == TaskState::ApplyFailed && i.run == run);
         let reaching = failed.map(|instance| &instance.name).find(|failed| self.reaches(failed, name));
         assert_eq!(reaching, None, "nothing begins after a failure");
+        if job.wait(&name.task).is_some() {
+            return;
+        }
         let calls = job.task_instances().filter(|instance| instance.is_in_flight()).count();
         assert!(job.flow.parallel_max.is_none_or(|most| calls < most as usize), "no more than asked for");
     }
@@ -155,14 +208,23 @@ impl Witness {
         let job = &self.replayed;
         let is_unwinding = job.status.direction == Direction::Revert;
         let (scopes, path) = (&self.scopes[&name.task], &name.iteration);
-        let is_turned = scopes.iter().enumerate().any(|(depth, scope)| {
+        let turned = scopes.iter().enumerate().position(|(depth, scope)| {
             let around = InstanceName { task: scope.clone(), iteration: path[..depth].to_vec() };
             job.instances.get(&around).is_some_and(|scope| scope.state == TaskState::Reverting)
         });
+        let is_turned = turned.is_some();
+        for (own_revert, _) in self.own_reverts.iter().filter(|(_, inside)| inside.contains(&name.task)) {
+            let around = self.scopes[own_revert].len();
+            let is_own_affair = !is_unwinding && turned.is_some_and(|outermost| outermost >= around);
+            assert!(is_own_affair, "{name} is undone with {own_revert}");
+        }
         assert!(is_unwinding || is_turned, "nothing is reverted while applying");
         assert_eq!(job.status.state == JobState::Reverting, is_unwinding, "{name} is reverted with its job");
+        let own = [name.task.clone()].into();
+        let undone = self.own_reverts.get(&name.task).unwrap_or(&own);
         let behind = |other: &InstanceName| {
-            self.before.get(&other.task).is_some_and(|before| before.contains(&name.task))
+            self.before.get(&other.task).is_some_and(|before| !before.is_disjoint(undone))
+                && !undone.contains(&other.task)
                 && self.is_beside(other, name)
         };
         for instance in job.instances.values().filter(|i| behind(&i.name)) {
@@ -171,10 +233,31 @@ impl Witness {
         }
         let is_applying = |instance: &&TaskInstance| {
             // In a scope that is tried again, what is outside of it goes on.
-            instance.state == TaskState::Applying && instance.plugin.is_some() && is_unwinding
+            let is_calling = matches!(instance.state, TaskState::Applying | TaskState::Observing);
+            is_calling && instance.is_in_flight() && is_unwinding
         };
         let applying = job.instances.values().find(is_applying).map(|instance| &instance.name);
         assert_eq!(applying, None, "what is being applied is let finish");
+    }
+
+    /// The own revert of a flow around it is being called.
+    fn open_own_revert(&self, name: &InstanceName) -> bool {
+        self.own_reverts.iter().filter(|(_, inside)| inside.contains(&name.task)).any(|(own_revert, _)| {
+            let is_open = |(other, ledger): (&InstanceName, &Ledger)| {
+                other.task == *own_revert && ledger.open.is_some() && self.is_beside(other, name)
+            };
+            self.ledger.iter().any(is_open)
+        })
+    }
+
+    /// An own revert has undone all in its flow, but what an operator let be.
+    fn check_undone_with(&self, own_revert: &InstanceName) {
+        let Some(inside) = self.own_reverts.get(&own_revert.task) else { return };
+        for (name, ledger) in &self.ledger {
+            let is_inside = inside.contains(&name.task) && self.is_beside(name, own_revert);
+            let is_let_be = || self.replayed.instances[name].is_let_be();
+            assert!(!is_inside || !ledger.has_effects || is_let_be(), "{name} is undone with {own_revert}");
+        }
     }
 
     /// What a failure reaches at least: all that is in the innermost scope that could be tried again.
@@ -242,13 +325,13 @@ fn check_end(witness: &Witness, job: &Job) {
     }
     match status.state {
         JobState::Succeeded => assert!(
-            job.flow.tasks().all(|task| {
+            job.flow.leaves().all(|leaf| {
                 let is_good = |i: &TaskInstance| {
                     let is_over =
                         matches!(i.state, TaskState::Applied | TaskState::Skipped | TaskState::Reverted);
                     is_over || i.is_let_be()
                 };
-                witness.is_settled(job, &task.name, &[]) && job.instances_of(&task.name).all(is_good)
+                witness.is_settled(job, leaf.name(), &[]) && job.instances_of(leaf.name()).all(is_good)
             }),
             "all is applied or left out"
         ),

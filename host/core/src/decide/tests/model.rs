@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::expression::names_of;
-use crate::flow::{Flow, Input, Inputs, Node, Pattern, Task};
+use crate::flow::{Flow, Input, Inputs, Nested, Node, Pattern, Task};
+use crate::own_revert::OwnRevert;
 use crate::plan::OUTERMOST;
 use crate::scope::Scope;
+use crate::wait::{EVENT, Until, Wait};
 
 /// For each task, which tasks must be applied before it begins.
 pub fn before(flow: &Flow) -> BTreeMap<String, BTreeSet<String>> {
     let mut before: BTreeMap<String, BTreeSet<String>> =
-        flow.tasks().map(|task| (task.name.clone(), BTreeSet::new())).collect();
+        flow.leaves().map(|leaf| (leaf.name().to_owned(), BTreeSet::new())).collect();
     by_pattern(flow.pattern, &flow.nodes, &mut before);
+    by_phase(flow.pattern, &flow.nodes, &mut before);
     let mut nodes = Vec::new();
     every(&flow.nodes, &mut nodes);
     for node in &nodes {
@@ -52,12 +55,27 @@ fn read_by(flow: &Flow, node: &Node) -> BTreeSet<String> {
     let mut tasks = BTreeSet::new();
     match node {
         Node::Task(task) => inputs.extend(inputs_of(task).cloned()),
+        Node::Wait(wait) => match &wait.until {
+            Until::Time(time) => inputs.push(time.clone()),
+            Until::Event(event) => {
+                let names = event.condition.as_deref().map(names_of).into_iter().flatten();
+                inputs.extend(names.filter(|name| name != EVENT).map(Input::From));
+            }
+            Until::Passed { .. } | Until::Approval(_) => {}
+        },
         Node::Flow(nested) => {
             inputs.extend(nested.scope.as_ref().and_then(Scope::over).cloned());
             if let Some(Scope::Repeat(repeat)) = &nested.scope {
                 let seen =
                     names_of(&repeat.until).into_iter().map(|name| seen_at_end(flow, &nested.name, &name));
                 tasks.extend(seen.filter_map(Seen::task));
+            }
+            for input in nested.revert.iter().flat_map(|revert| revert.inputs.values()) {
+                tasks.extend(match input {
+                    Input::Output { task, .. } => Some(task.clone()),
+                    Input::From(name) | Input::Optional(name) => seen_at_end(flow, &nested.name, name).task(),
+                    Input::Literal(_) | Input::Argument(_) => None,
+                });
             }
         }
     }
@@ -74,9 +92,7 @@ fn read_by(flow: &Flow, node: &Node) -> BTreeSet<String> {
 /// Who comes before or after something in a scope comes before or after all of it.
 fn whole_scopes(nodes: &[&Node], before: &mut BTreeMap<String, BTreeSet<String>>) {
     let scopes = nodes.iter().filter_map(|node| match node {
-        Node::Flow(nested) if nested.scope.is_some() || nested.when.is_some() => {
-            Some(leaves(node).into_iter().collect::<BTreeSet<_>>())
-        }
+        Node::Flow(nested) if is_whole(nested) => Some(leaves(node).into_iter().collect::<BTreeSet<_>>()),
         _ => None,
     });
     let scopes: Vec<_> = scopes.collect();
@@ -104,12 +120,59 @@ fn whole_scopes(nodes: &[&Node], before: &mut BTreeMap<String, BTreeSet<String>>
     }
 }
 
-/// The names of the scopes around each task that run again, the outermost first.
+/// What is outside a nested flow has to do with all of it.
+pub fn is_whole(nested: &Nested) -> bool {
+    nested.scope.is_some() || nested.when.is_some() || nested.revert.is_some()
+}
+
+/// The names of the scopes around each task and own revert that run again, the outermost first.
 pub fn scopes(flow: &Flow) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
-    let outermost = flow.scope.as_ref().map(|_| OUTERMOST.to_owned());
-    scopes_in(&flow.nodes, outermost.into_iter().collect(), &mut found);
+    let outermost: Vec<_> = flow.scope.iter().map(|_| OUTERMOST.to_owned()).collect();
+    found.extend(flow.revert.as_ref().map(|_| (format!("{OUTERMOST}.revert"), outermost.clone())));
+    scopes_around(&flow.nodes, outermost, &mut found);
     found
+}
+
+/// The own revert of a flow, and the tasks that it undoes.
+pub fn own_revert<'a>(flow: &'a Flow, name: &str) -> (&'a OwnRevert, BTreeSet<String>) {
+    let mut nodes = Vec::new();
+    every(&flow.nodes, &mut nodes);
+    let nested = nodes.into_iter().find_map(|node| match node {
+        Node::Flow(nested) if nested.name == name => nested.revert.as_ref(),
+        _ => None,
+    });
+    let revert = nested.or(flow.revert.as_ref()).expect("it has one");
+    (revert, own_reverts(flow).remove(&format!("{name}.revert")).expect("it has one"))
+}
+
+/// The nested flows in a flow.
+pub fn scopes_in(flow: &Flow, name: &str) -> BTreeSet<String> {
+    let mut nodes = Vec::new();
+    every(&flow.nodes, &mut nodes);
+    let inside = nodes.iter().find_map(|node| match node {
+        Node::Flow(nested) if nested.name == name => Some(&nested.nodes),
+        _ => None,
+    });
+    let mut found = Vec::new();
+    every(inside.unwrap_or(&flow.nodes), &mut found);
+    let nested = found.into_iter().filter(|node| matches!(node, Node::Flow(_)));
+    nested.map(|node| node.name().to_owned()).collect()
+}
+
+/// For each own revert, the tasks that it undoes.
+pub fn own_reverts(flow: &Flow) -> BTreeMap<String, BTreeSet<String>> {
+    let mut nodes = Vec::new();
+    every(&flow.nodes, &mut nodes);
+    let nested = nodes.into_iter().filter_map(|node| match node {
+        Node::Flow(nested) => {
+            nested.revert.as_ref().map(|_| (nested.name.as_str(), leaves(node).into_iter().collect()))
+        }
+        Node::Task(_) | Node::Wait(_) => None,
+    });
+    let all = || (OUTERMOST, flow.leaves().map(|leaf| leaf.name().to_owned()).collect());
+    let own_reverts = nested.chain(flow.revert.as_ref().map(|_| all()));
+    own_reverts.map(|(name, tasks)| (format!("{name}.revert"), tasks)).collect()
 }
 
 /// The names of the scopes that are tried again.
@@ -118,21 +181,24 @@ pub fn tried(flow: &Flow) -> BTreeSet<String> {
     every(&flow.nodes, &mut nodes);
     let nested = nodes.into_iter().filter_map(|node| match node {
         Node::Flow(nested) => Some((nested.name.as_str(), nested.scope.as_ref()?)),
-        Node::Task(_) => None,
+        Node::Task(_) | Node::Wait(_) => None,
     });
     let scopes = nested.chain(flow.scope.as_ref().map(|scope| (OUTERMOST, scope)));
     let tried = scopes.filter(|(_, scope)| matches!(scope, Scope::Retry(_)));
     tried.map(|(name, _)| name.to_owned()).collect()
 }
 
-fn scopes_in(nodes: &[Node], around: Vec<String>, found: &mut BTreeMap<String, Vec<String>>) {
+fn scopes_around(nodes: &[Node], around: Vec<String>, found: &mut BTreeMap<String, Vec<String>>) {
     for node in nodes {
         match node {
-            Node::Task(task) => drop(found.insert(task.name.clone(), around.clone())),
+            Node::Task(_) | Node::Wait(_) => drop(found.insert(node.name().to_owned(), around.clone())),
             Node::Flow(nested) => {
                 let mut around = around.clone();
+                found.extend(
+                    nested.revert.as_ref().map(|_| (format!("{}.revert", nested.name), around.clone())),
+                );
                 around.extend(nested.scope.as_ref().map(|_| nested.name.clone()));
-                scopes_in(&nested.nodes, around, found);
+                scopes_around(&nested.nodes, around, found);
             }
         }
     }
@@ -152,6 +218,22 @@ fn by_pattern(pattern: Pattern, nodes: &[Node], before: &mut BTreeMap<String, BT
     }
 }
 
+/// In a graph, what is in an earlier phase comes first.
+fn by_phase(pattern: Pattern, nodes: &[Node], before: &mut BTreeMap<String, BTreeSet<String>>) {
+    for node in nodes {
+        if let Node::Flow(nested) = node {
+            by_phase(nested.pattern, &nested.nodes, before);
+        }
+        if pattern == Pattern::Graph {
+            let is_earlier = |other: &&Node| other.phase().is_some() && other.phase() < node.phase();
+            let earlier: BTreeSet<_> = nodes.iter().filter(is_earlier).flat_map(leaves).collect();
+            leaves(node).iter().for_each(|task| {
+                before.get_mut(task).expect("all are there").extend(earlier.clone());
+            });
+        }
+    }
+}
+
 fn every<'a>(nodes: &'a [Node], all: &mut Vec<&'a Node>) {
     for node in nodes {
         all.push(node);
@@ -164,7 +246,7 @@ fn every<'a>(nodes: &'a [Node], all: &mut Vec<&'a Node>) {
 /// The tasks in a node.
 pub fn leaves(node: &Node) -> Vec<String> {
     match node {
-        Node::Task(task) => vec![task.name.clone()],
+        Node::Task(_) | Node::Wait(_) => vec![node.name().to_owned()],
         Node::Flow(nested) => nested.nodes.iter().flat_map(leaves).collect(),
     }
 }
@@ -187,7 +269,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    fn task(self) -> Option<String> {
+    pub fn task(self) -> Option<String> {
         match self {
             Self::Task(task) => Some(task),
             Self::Scope(_) | Self::Nobody => None,
@@ -256,7 +338,7 @@ fn seen_by(pattern: Pattern, nodes: &[Node], reader: &str, name: &str) -> Result
 
 fn holds(node: &Node, name: &str) -> bool {
     match node {
-        Node::Task(task) => task.name == name,
+        Node::Task(_) | Node::Wait(_) => node.name() == name,
         Node::Flow(nested) => nested.name == name || nested.nodes.iter().any(|node| holds(node, name)),
     }
 }
@@ -264,9 +346,9 @@ fn holds(node: &Node, name: &str) -> bool {
 /// The tasks of a node that show a name outside it.
 fn shows(node: &Node, name: &str) -> Vec<String> {
     match node {
-        Node::Task(task) => {
-            let provides = task.provides.contains_key(name) || task.name == name;
-            provides.then(|| task.name.clone()).into_iter().collect()
+        Node::Task(Task { provides, .. }) | Node::Wait(Wait { provides, .. }) => {
+            let provides = provides.contains_key(name) || node.name() == name;
+            provides.then(|| node.name().to_owned()).into_iter().collect()
         }
         Node::Flow(nested) => shown(nested.pattern, &nested.nodes, name),
     }

@@ -5,23 +5,32 @@ use proptest::sample::Index;
 use serde_json::json;
 
 use super::bench::{
-    Bench, W1, applied, broken, call_of, flow, midnight, of_operation, payload, reject, retry, reverted,
-    seconds, spec,
+    Bench, W1, absent, accepted, applied, broken, flow, midnight, of_operation, payload, present, reject,
+    retry, reverted, seconds, spec, unknown,
 };
-use super::shape::{Shape, flow_of, for_each, literal, map, nested, times};
-use crate::call::{Direction, Outcome};
+use super::shape::{
+    Shape, approval, event_wait, flow_of, for_each, literal, map, nested, own_revert, sleep, times,
+};
+use crate::call::{Function, Outcome};
 use crate::decide::control::Resolution;
 use crate::decide::create::Timing;
+use crate::decide::outcome::CallName;
+use crate::decide::wait::Verdict;
 use crate::entry::Line;
+use crate::event::tests::event;
 use crate::fault::Fault;
-use crate::flow::{Flow, Pattern, RetryPolicy};
+use crate::flow::{Flow, InDoubt, Node, Pattern, RetryPolicy};
 use crate::job::{CancelMode, Cause, JobSpec, JobState};
+use crate::own_revert::OwnRevert;
 use crate::scope::{Backoff, Repeat, Scope, SkipDepth};
 
 /// Enough to meet every pair of neighbouring inputs many times over, in a few seconds.
 const CASES: u32 = 10_000;
 
 const TASKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+/// What an operator decides about.
+const RESOLVED: [&str; 10] =
+    ["a", "b", "c", "d", "e", "f", "flow.revert", "outer.revert", "inner.revert", "row.revert"];
 
 #[derive(Debug, Clone)]
 enum Input {
@@ -47,6 +56,10 @@ enum Input {
     Resolve(Index, Resolution),
     Reschedule(i64),
     Prioritise(i32),
+    /// An answer to the approval of that name.
+    Answer(Index, bool),
+    /// An event for whoever waits for one.
+    Event(u8),
     /// Seconds; the clock may be set back.
     Time(i64),
 }
@@ -59,6 +72,8 @@ enum Answer {
     Reject,
     Broken,
     Nonsense,
+    /// Of an apply; what is looked at is not ready.
+    Accept,
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -70,6 +85,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         1 => Just(Answer::Reject),
         2 => Just(Answer::Broken),
         1 => Just(Answer::Nonsense),
+        3 => Just(Answer::Accept),
     ]
 }
 
@@ -103,6 +119,8 @@ fn input() -> impl Strategy<Value = Input> {
         2 => (any::<Index>(), resolution()).prop_map(|(task, how)| Input::Resolve(task, how)),
         1 => (-500_i64..500).prop_map(Input::Reschedule),
         1 => (-2..3).prop_map(Input::Prioritise),
+        1 => (any::<Index>(), any::<bool>()).prop_map(|(task, is_yes)| Input::Answer(task, is_yes)),
+        1 => (0_u8..3).prop_map(Input::Event),
         3 => (-400_i64..400).prop_map(Input::Time),
         1 => (-90_000_i64..90_000).prop_map(Input::Time),
     ]
@@ -139,12 +157,43 @@ fn start() -> impl Strategy<Value = Start> {
     let execute_at = prop::option::weighted(0.3, -100_i64..200);
     let shape = (prop::option::weighted(0.6, 0..3_usize), prop::option::weighted(0.3, 1..4_u32), 0..4_usize);
     let scopes = prop::option::weighted(0.5, (0..5_usize, 0..5_usize, 0..TASKS.len(), 0..TASKS.len()));
-    let start = (0..=TASKS.len(), policy(), some_spec(), execute_at, shape, scopes);
-    start.prop_map(|(tasks, policy, spec, execute_at, (shape, parallel_max, room), scopes)| {
-        let flow = scoped(shaped(flow(&TASKS[..tasks], &policy), shape), scopes);
-        let flow = Flow { parallel_max, ..flow };
-        Start { flow, spec, execute_at, room }
-    })
+    let nodes = (prop::option::weighted(0.4, (0..TASKS.len(), 0..3_usize)), doubt());
+    let wholes = (prop::bool::weighted(0.15), prop::bool::weighted(0.5), prop::bool::weighted(0.5));
+    let start = (0..=TASKS.len(), policy(), some_spec(), execute_at, shape, (scopes, wholes), nodes);
+    start.prop_map(
+        |(tasks, policy, spec, execute_at, (shape, parallel_max, room), (scopes, wholes), nodes)| {
+            let flow = waiting(flow(&TASKS[..tasks], &policy), nodes);
+            let flow = scoped(shaped(flow, shape), scopes);
+            let flow = undone_whole(flow, &policy, wholes);
+            let flow = Flow { parallel_max, ..flow };
+            Start { flow, spec, execute_at, room }
+        },
+    )
+}
+
+fn doubt() -> impl Strategy<Value = InDoubt> {
+    let all = [InDoubt::Reapply, InDoubt::Observe, InDoubt::Revert, InDoubt::Hold];
+    prop::sample::select(all.to_vec())
+}
+
+/// The same flow, with a wait in the place of a task, and what becomes of the others in doubt.
+fn waiting(mut flow: Flow, (wait, in_doubt): (Option<(usize, usize)>, InDoubt)) -> Flow {
+    for node in &mut flow.nodes {
+        let Node::Task(task) = node else { continue };
+        task.in_doubt = in_doubt;
+        task.observe.deadline_ms = 60_000;
+    }
+    if let Some((at, kind)) = wait
+        && let Some(node) = flow.nodes.get_mut(at)
+    {
+        let name = node.name().to_owned();
+        *node = match kind {
+            0 => sleep(&name, 30),
+            1 => approval(&name, &[]),
+            _ => event_wait(&name, "done", None),
+        };
+    }
+    flow
 }
 
 /// The same tasks, no more in a row: side by side, two in a row beside the others, or two that need the first.
@@ -197,6 +246,21 @@ fn scoped(mut flow: Flow, scopes: Option<(usize, usize, usize, usize)>) -> Flow 
     flow
 }
 
+/// The same flow, with reverts of its own: the outermost, and nested ones that do not run again.
+fn undone_whole(mut flow: Flow, policy: &RetryPolicy, (outermost, outer, inner): (bool, bool, bool)) -> Flow {
+    let own = || OwnRevert { retry: policy.clone(), ..own_revert() };
+    flow.revert = outermost.then(own);
+    for node in &mut flow.nodes {
+        let Node::Flow(nested) = node else { continue };
+        nested.revert = Some(own()).filter(|_| outer && nested.scope.is_none());
+        for node in &mut nested.nodes {
+            let Node::Flow(nested) = node else { continue };
+            nested.revert = Some(own()).filter(|_| inner && nested.scope.is_none());
+        }
+    }
+    flow
+}
+
 /// How a random job begins.
 #[derive(Debug, Clone)]
 struct Start {
@@ -216,11 +280,17 @@ impl Start {
     }
 }
 
-fn outcome(answer: Answer, direction: Direction) -> Outcome {
+fn outcome(answer: Answer, function: Function) -> Outcome {
     let fault = || Fault::new("fixture.later", "in a while");
-    match (answer, direction) {
-        (Answer::Good, Direction::Apply) | (Answer::Nonsense, Direction::Revert) => applied(),
-        (Answer::Good, Direction::Revert) | (Answer::Nonsense, Direction::Apply) => reverted(),
+    match (answer, function) {
+        (Answer::Good, Function::Apply) | (Answer::Nonsense, Function::Revert | Function::Observe) => {
+            applied()
+        }
+        (Answer::Good | Answer::Accept, Function::Revert) | (Answer::Nonsense, Function::Apply) => reverted(),
+        (Answer::Good, Function::Observe) => present(),
+        (Answer::Accept, Function::Apply) => accepted(),
+        (Answer::Accept, Function::Observe) => unknown(),
+        (Answer::Reject, Function::Observe) => absent(),
         (Answer::Retry, _) => retry(),
         (Answer::RetryAfter(after_ms), _) => Outcome::Retry { fault: fault(), after_ms: Some(after_ms) },
         (Answer::Reject, _) => reject(),
@@ -256,22 +326,31 @@ fn give(bench: &mut Bench, input: &Input) {
         Input::Retry => bench.decide(|d| d.retry("again".into())).is_ok(),
         Input::Revert => bench.decide(|d| d.revert("undo it".into())).is_ok(),
         Input::Resolve(task, how) => {
-            let task = TASKS[task.index(TASKS.len())];
+            let task = task.get(&RESOLVED);
             bench.decide(|d| d.resolve(task, &[], *how, "seen to".into())).is_ok()
         }
         Input::Reschedule(at) => bench.decide(|d| d.reschedule(midnight() + seconds(*at))).is_ok(),
+        Input::Answer(task, is_approved) => {
+            let verdict =
+                Verdict { is_approved: *is_approved, principal: "ann".into(), comment: String::new() };
+            bench.decide(|d| d.answer(TASKS[task.index(TASKS.len())], &[], verdict)).is_ok()
+        }
+        Input::Event(id) => {
+            let event = event("done", "/elsewhere", &id.to_string());
+            bench.decide(|d| d.deliver(&event))
+        }
         Input::Prioritise(priority) => bench.decide(|d| d.prioritise(*priority)).is_ok(),
     };
     assert!(is_taken || bench.job.status.sequence == before, "what is refused changes nothing");
 }
 
 fn give_call(bench: &mut Bench, input: &Input) {
-    let calls: Vec<_> = bench.job.in_flight().map(call_of).collect();
+    let calls: Vec<_> = bench.job.in_flight().map(CallName::of).collect();
     let Some(mut call) = calls.first().cloned() else { return };
     match input {
         Input::Finish(answer, which) => {
             let call = which.get(&calls).clone();
-            let outcome = outcome(*answer, call.direction);
+            let outcome = outcome(*answer, call.function);
             bench.finish_with(&call, outcome).expect("it is under way");
         }
         Input::Undo => bench.decide(|d| d.record_undo(&call, payload("undo"))).expect("it is under way"),

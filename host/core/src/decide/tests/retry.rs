@@ -44,7 +44,7 @@ fn a_call_is_made_again_after_growing_pauses_until_its_attempts_are_used_up() {
     bench.finish();
     assert_eq!(bench.job.current("a").and_then(|a| a.failed), Some(Failed::RetriesUsedUp));
     assert_eq!(bench.run(), JobState::Reverted, "its effects may exist");
-    let applies: Vec<_> = bench.made.iter().filter(|made| made.direction == APPLY).collect();
+    let applies: Vec<_> = bench.made.iter().filter(|made| made.function == APPLY.into()).collect();
     let attempts: Vec<_> = applies.iter().map(|made| made.attempt).collect();
     assert_eq!(attempts, [1, 2, 3, 4, 5]);
     assert!(applies.iter().all(|made| made.key == applies[0].key));
@@ -128,7 +128,7 @@ fn a_revert_is_retried_too_under_its_own_key_and_count() {
         "a:applying a:backoff a:applying a:apply_failed a:reverting a:revert_backoff a:reverting \
          a:revert_backoff a:reverting a:reverted"
     );
-    let reverts: Vec<_> = bench.made.iter().filter(|made| made.direction == REVERT).collect();
+    let reverts: Vec<_> = bench.made.iter().filter(|made| made.function == REVERT.into()).collect();
     let told: Vec<_> = reverts.iter().map(|made| (made.attempt, made.prior)).collect();
     assert_eq!(told, [(1, Prior::None), (2, Prior::Failed), (3, Prior::Failed)]);
     assert!(reverts.iter().all(|made| made.key == reverts[0].key && made.key != bench.made[0].key));

@@ -6,6 +6,7 @@ use super::bench::{Bench, applied, broken, seconds, spec};
 use super::shape::{Shape, flow_of, for_each, from, literal, map, nested, output, repeat, t, times, tried};
 use crate::call::{Direction, Outcome};
 use crate::decide::create::Timing;
+use crate::decide::outcome::CallName;
 use crate::flow::{Flow, Input, Pattern, RetryPolicy};
 use crate::instance::{InstanceName, TaskState};
 use crate::job::{CancelMode, Cause, Job, JobState};
@@ -372,7 +373,7 @@ fn a_map_runs_for_each_value_side_by_side_and_gives_a_list() {
     assert_eq!([0, 1, 2].map(|n| input(&wide.job, "one", &[n])), [json!("a"), json!("b"), json!("c")]);
     let call = |bench: &Bench, task: &str, n: u32| {
         let instance = bench.job.in_flight().find(|i| i.name.task == task && i.name.iteration == [n]);
-        super::bench::call_of(instance.expect("it is under way"))
+        CallName::of(instance.expect("it is under way"))
     };
     for (task, n) in [("one", 2), ("one", 0), ("two", 2), ("one", 1), ("two", 1), ("two", 0)] {
         let call = call(&wide, task, n);

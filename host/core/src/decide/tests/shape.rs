@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::flow::{Flow, InDoubt, Input, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
+use crate::own_revert::OwnRevert;
+use crate::phase::Phase;
 use crate::scope::{Backoff, Map, Repeat, Scope, ScopeRetry, SkipDepth, Strategy, When};
+use crate::wait::{Approval, EventWait, Until, Wait};
 
 /// A task that takes all arguments.
 pub fn task(name: &str) -> Task {
@@ -26,11 +29,40 @@ pub fn task(name: &str) -> Task {
         when: None,
         memory_bytes_max: None,
         in_doubt: Default::default(),
+        observe: crate::flow::ObservePolicy::default(),
+        phase: None,
     }
 }
 
 pub fn t(name: &str) -> Node {
     Node::Task(task(name))
+}
+
+fn wait(name: &str, until: Until) -> Node {
+    let (provides, needs) = (BTreeMap::new(), Vec::new());
+    Node::Wait(Wait { name: name.to_owned(), until, provides, needs, when: None })
+}
+
+/// Waits so many seconds.
+pub fn sleep(name: &str, seconds: u64) -> Node {
+    wait(name, Until::Passed { ms: seconds * 1_000 })
+}
+
+pub fn sleep_until(name: &str, until: Input) -> Node {
+    wait(name, Until::Time(until))
+}
+
+/// Waits an hour for an answer.
+pub fn approval(name: &str, principals: &[&str]) -> Node {
+    let principals = principals.iter().map(|principal| (*principal).to_owned()).collect();
+    wait(name, Until::Approval(Approval { message: "go on?".to_owned(), principals, timeout_ms: 3_600_000 }))
+}
+
+/// Waits an hour for an event of a type.
+pub fn event_wait(name: &str, type_: &str, condition: Option<&str>) -> Node {
+    let condition = condition.map(str::to_owned);
+    let (type_, timeout_ms) = (type_.to_owned(), 3_600_000);
+    wait(name, Until::Event(EventWait { type_, source: None, subject: None, condition, timeout_ms }))
 }
 
 pub fn nested(name: &str, pattern: Pattern, nodes: impl IntoIterator<Item = Node>) -> Node {
@@ -41,12 +73,14 @@ pub fn nested(name: &str, pattern: Pattern, nodes: impl IntoIterator<Item = Node
         needs: Vec::new(),
         scope: None,
         when: None,
+        phase: None,
+        revert: None,
     })
 }
 
 pub fn flow_of(pattern: Pattern, nodes: impl IntoIterator<Item = Node>) -> Flow {
     let nodes = nodes.into_iter().collect();
-    Flow { pattern, nodes, defaults: BTreeMap::new(), parallel_max: None, scope: None }
+    Flow { pattern, nodes, defaults: BTreeMap::new(), parallel_max: None, scope: None, revert: None }
 }
 
 /// More about a node.
@@ -61,6 +95,15 @@ pub trait Shape {
     fn when(self, condition: &str, skips: SkipDepth) -> Self;
     fn scope(self, scope: Scope) -> Self;
     fn in_doubt(self, in_doubt: InDoubt) -> Self;
+    fn phase(self, phase: Phase) -> Self;
+    /// It is undone as a whole.
+    fn reverts(self, revert: OwnRevert) -> Self;
+}
+
+/// An own revert without inputs.
+pub fn own_revert() -> OwnRevert {
+    let Task { plugin, action, retry, .. } = task("own");
+    OwnRevert { plugin, action, inputs: BTreeMap::new(), timeout_ms: None, retry, memory_bytes_max: None }
 }
 
 /// A scope that is tried so many times.
@@ -93,7 +136,7 @@ pub fn literal(value: serde_json::Value) -> Input {
 fn task_of(node: &mut Node) -> &mut Task {
     match node {
         Node::Task(task) => task,
-        Node::Flow(nested) => panic!("{} is a nested flow", nested.name),
+        Node::Flow(_) | Node::Wait(_) => panic!("{} is no task", node.name()),
     }
 }
 
@@ -103,6 +146,7 @@ impl Shape for Node {
         match &mut self {
             Node::Task(task) => task.needs = needs,
             Node::Flow(nested) => nested.needs = needs,
+            Node::Wait(wait) => wait.needs = needs,
         }
         self
     }
@@ -137,6 +181,7 @@ impl Shape for Node {
         match &mut self {
             Node::Task(task) => task.when = when,
             Node::Flow(nested) => nested.when = when,
+            Node::Wait(wait) => wait.when = when,
         }
         self
     }
@@ -146,9 +191,26 @@ impl Shape for Node {
         self
     }
 
+    fn phase(mut self, phase: Phase) -> Self {
+        match &mut self {
+            Node::Task(task) => task.phase = Some(phase),
+            Node::Flow(nested) => nested.phase = Some(phase),
+            Node::Wait(wait) => panic!("{} is a wait", wait.name),
+        }
+        self
+    }
+
+    fn reverts(mut self, revert: OwnRevert) -> Self {
+        match &mut self {
+            Node::Task(_) | Node::Wait(_) => panic!("it is no flow"),
+            Node::Flow(nested) => nested.revert = Some(revert),
+        }
+        self
+    }
+
     fn scope(mut self, scope: Scope) -> Self {
         match &mut self {
-            Node::Task(task) => panic!("{} is a task", task.name),
+            Node::Task(_) | Node::Wait(_) => panic!("{} is no flow", self.name()),
             Node::Flow(nested) => nested.scope = Some(scope),
         }
         self

@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::instance::{Failed, InstanceName, TaskState};
 use crate::job::{CancelMode, Cause, Claim, JobState};
 use crate::record::may_become;
+use crate::record::own_revert::may_become as own_revert_may_become;
 use crate::record::table::happens_in;
 use crate::record::task::may_become as task_may_become;
 
@@ -60,18 +61,21 @@ fn p08_the_states_of_a_job_follow_each_other_as_designed() {
 #[test]
 fn p08_the_states_of_a_task_follow_each_other_as_designed() {
     use TaskState::{
-        Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Pending, RevertFailed, Reverted,
-        Reverting, Skipped, SkippedRevert,
+        Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Observing, Pending, RevertFailed,
+        Reverted, Reverting, Skipped, SkippedRevert, Waiting,
     };
-    // Without `observing`, which comes with observers, and without what their policies add to `in_doubt`.
     let design: &[(TaskState, &[TaskState])] = &[
         // Beyond the design: a condition that cannot be evaluated fails the task before any call.
         (Pending, &[Applying, Skipped, ApplyFailed]),
         (Skipped, &[]),
-        (Applying, &[Applied, Backoff, ApplyFailed, InDoubt]),
+        (Applying, &[Applied, Observing, Backoff, ApplyFailed, InDoubt]),
+        // Beyond the design: each look is an entry of its own, and an absent one in doubt is applied again as after a
+        // pause.
+        (Observing, &[Applied, ApplyFailed, InDoubt, Reverting, Observing, Backoff]),
+        (Waiting, &[]),
         (Backoff, &[Applying, ApplyFailed, Reverting]),
         // Beyond the design: undone on its own account, it has failed first.
-        (InDoubt, &[Reverting, Applying, ApplyFailed]),
+        (InDoubt, &[Reverting, Applying, Observing, ApplyFailed]),
         (ApplyFailed, &[Reverting, Reverted, Applying]),
         (Applied, &[Reverting]),
         (Reverting, &[Reverted, RevertFailed, Reverting]),
@@ -85,6 +89,26 @@ fn p08_the_states_of_a_task_follow_each_other_as_designed() {
             assert_eq!(task_may_become(*from, *to), next.contains(to), "{} -> {}", from.word(), to.word());
         }
     }
+}
+
+#[test]
+fn p08_an_own_revert_goes_through_the_states_of_a_task_that_is_undone_and_never_applies() {
+    use TaskState::{
+        Accepted, Applied, ApplyFailed, Applying, Backoff, InDoubt, Pending, RevertFailed, Reverted,
+        Reverting, Skipped, SkippedRevert,
+    };
+    let never: [TaskState; 6] = [Skipped, Applying, Backoff, InDoubt, ApplyFailed, Applied];
+    let back: [TaskState; 5] = [Reverting, Reverted, RevertFailed, Accepted, SkippedRevert];
+    for from in back.into_iter().chain([Pending]) {
+        for to in never.into_iter().chain([Pending]) {
+            assert!(!own_revert_may_become(from, to), "{} -> {}", from.word(), to.word());
+        }
+        for to in back {
+            let is_task_like = task_may_become(from, to) || (from, to) == (Pending, Reverting);
+            assert_eq!(own_revert_may_become(from, to), is_task_like, "{} -> {}", from.word(), to.word());
+        }
+    }
+    assert!(never.into_iter().all(|from| back.iter().all(|to| !own_revert_may_become(from, *to))));
 }
 
 /// Every fact that changes a job, and the states that it may lead to.

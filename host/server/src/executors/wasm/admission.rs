@@ -1,6 +1,7 @@
 //! Admission: whether an upload may be registered, found out without running or compiling it.
 
 use wasmparser::{Encoding, Parser, Payload};
+use windlass_core::plugin::Manifest;
 use wit_component::ComponentEncoder;
 
 use crate::executors::wasm::{component, imports, manifest};
@@ -29,7 +30,18 @@ pub(super) fn admit(upload: Vec<u8>) -> Result<Admission, AdmitError> {
         return Err(AdmitError::ForbiddenImports(forbidden));
     }
     let manifest = manifest::read(&surface.manifests).map_err(AdmitError::Manifest)?;
+    check_observer(&manifest, &surface.exports)?;
     Ok(Admission { manifest, component })
+}
+
+/// An action that may begin what finishes elsewhere needs somebody who can be asked what became of it.
+fn check_observer(manifest: &Manifest, exports: &[&str]) -> Result<(), AdmitError> {
+    let observed = manifest.actions.iter().filter(|action| action.observed);
+    let actions: Vec<String> = observed.map(|action| action.name.clone()).collect();
+    if actions.is_empty() || exports.iter().any(|name| imports::is_compatible(name, imports::OBSERVER)) {
+        return Ok(());
+    }
+    Err(AdmitError::MissingObserver { observer: imports::OBSERVER, actions })
 }
 
 /// Makes a core module with component type information into a component.
@@ -96,6 +108,25 @@ mod tests {
             error.to_string(),
             "the component lacks the required export windlass:plugin/executor@0.1.0"
         );
+    }
+
+    #[test]
+    fn an_observed_action_without_an_observer_is_refused_naming_it() {
+        let action = |name: &str, observed: bool| serde_json::json!({ "name": name, "input": true, "output": true, "observed": observed });
+        let manifest = serde_json::json!({
+            "manifest": 1, "name": "machines", "version": "1.0.0",
+            "actions": [action("configure", false), action("acquire", true)],
+        });
+        let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+        let error = check_observer(&manifest, &[imports::EXECUTOR]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the manifest says that acquire is observed, and the component does not export \
+             windlass:plugin/observer@0.1.0: export it, or say `observed: false`"
+        );
+        check_observer(&manifest, &[imports::EXECUTOR, "windlass:plugin/observer@0.1.3"]).unwrap();
+        let plain = Manifest { actions: manifest.actions[..1].to_vec(), ..manifest };
+        check_observer(&plain, &[imports::EXECUTOR]).unwrap();
     }
 
     #[test]

@@ -2,22 +2,24 @@
 //!
 //! An answer that cannot be kept whole is `broken` with the class `host.output`: effects exist, and revert must run.
 
-use windlass_core::call::Outcome;
-use windlass_core::fault::{Fault, HOST_OUTPUT};
+use windlass_core::call::{Observation, Outcome};
+use windlass_core::fault::{Fault, HOST_OUTPUT, HOST_UNAVAILABLE};
 
-use super::bindings::types::{Done, Failure, Payload};
+use super::bindings::observer;
+use super::bindings::types::{Accepted, Done, Failure, Fault as GuestFault, Payload};
 use super::convert::{self, TooLarge};
+use super::imports::OBSERVER;
 
 /// What came of an apply that returned.
-pub(super) fn applied(answer: Result<Done, Failure>, bytes_max: usize) -> Outcome {
+pub(super) fn applied(answer: Result<Done, Failure>, has_observer: bool, bytes_max: usize) -> Outcome {
     let done = match answer {
         Ok(Done::Applied(done)) => done,
+        Ok(Done::Accepted(done)) if has_observer => return accepted(done, bytes_max),
         Ok(Done::Accepted(_)) => {
-            return broken(
-                "the plugin answered `accepted`, which needs an observer, and it has none; \
-                 return `applied` when the work is done"
-                    .to_owned(),
-            );
+            return broken(format!(
+                "the plugin answered `accepted`, which needs an observer, and it exports no {OBSERVER}; \
+                 export it, or return `applied` when the work is done"
+            ));
         }
         Err(failure) => return failed(failure, bytes_max),
     };
@@ -28,6 +30,44 @@ pub(super) fn applied(answer: Result<Done, Failure>, bytes_max: usize) -> Outcom
         (Err(refused), _) => too_large("output", refused),
         (_, Err(refused)) => too_large("undo record", refused),
     }
+}
+
+fn accepted(done: Accepted, bytes_max: usize) -> Outcome {
+    let handle = convert::payload(done.handle, bytes_max);
+    let undo = done.undo.map(|undo| convert::payload(undo, bytes_max)).transpose();
+    match (handle, undo) {
+        (Ok(handle), Ok(undo)) => Outcome::Accepted { handle, undo, observe_after_ms: done.observe_after_ms },
+        (Err(refused), _) => too_large("handle", refused),
+        (_, Err(refused)) => too_large("undo record", refused),
+    }
+}
+
+/// What came of an observation that returned.
+pub(super) fn observed(answer: Result<observer::Observation, Failure>, bytes_max: usize) -> Outcome {
+    let said = match answer {
+        Ok(said) => said,
+        Err(failure) => return failed(failure, bytes_max),
+    };
+    let fault = |fault: Option<GuestFault>| fault.map(|fault| convert::fault(fault, bytes_max)).transpose();
+    let (part, observation) = match said {
+        observer::Observation::Present(output) => {
+            ("output", convert::payload(output, bytes_max).map(|output| Observation::Present { output }))
+        }
+        observer::Observation::Absent(why) => {
+            ("fault", fault(why).map(|fault| Observation::Absent { fault }))
+        }
+        observer::Observation::Drifted(why) => {
+            ("fault", fault(why).map(|fault| Observation::Drifted { fault }))
+        }
+        observer::Observation::Unknown(after_ms) => ("pause", Ok(Observation::Unknown { after_ms })),
+    };
+    observation.map_or_else(|refused| too_large(part, refused), Outcome::Observed)
+}
+
+/// The outcome of an observation that no plugin can be asked for.
+pub(super) fn not_observable() -> Outcome {
+    let message = format!("the plugin exports no {OBSERVER}: it cannot be asked what became of the task");
+    Outcome::Reject { fault: Fault::new(HOST_UNAVAILABLE, message) }
 }
 
 /// What came of a revert that returned.
@@ -64,7 +104,7 @@ fn broken(message: String) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executors::wasm::bindings::types::{Accepted, Applied, Fault as GuestFault, Later};
+    use crate::executors::wasm::bindings::types::{Applied, Later};
 
     fn payload(bytes: usize) -> Payload {
         Payload { media_type: "application/json".to_owned(), bytes: vec![b'1'; bytes] }
@@ -79,19 +119,53 @@ mod tests {
 
     #[test]
     fn output_and_undo_are_kept_whole_up_to_the_bound() {
-        let outcome = applied(Ok(Done::Applied(Applied { output: payload(8), undo: Some(payload(8)) })), 8);
+        let outcome =
+            applied(Ok(Done::Applied(Applied { output: payload(8), undo: Some(payload(8)) })), false, 8);
         assert!(matches!(outcome, Outcome::Applied { undo: Some(_), .. }));
-        let outcome = applied(Ok(Done::Applied(Applied { output: payload(9), undo: None })), 8);
+        let outcome = applied(Ok(Done::Applied(Applied { output: payload(9), undo: None })), false, 8);
         assert_eq!(class(&outcome), HOST_OUTPUT);
-        let outcome = applied(Ok(Done::Applied(Applied { output: payload(8), undo: Some(payload(9)) })), 8);
+        let outcome =
+            applied(Ok(Done::Applied(Applied { output: payload(8), undo: Some(payload(9)) })), false, 8);
         assert_eq!(class(&outcome), HOST_OUTPUT);
         assert_eq!(class(&reverted(Ok(Some(payload(9))), 8)), HOST_OUTPUT);
     }
 
     #[test]
     fn accepted_needs_an_observer() {
-        let accepted = Accepted { handle: payload(1), undo: None, observe_after_ms: 0 };
-        assert_eq!(class(&applied(Ok(Done::Accepted(accepted)), 8)), HOST_OUTPUT);
+        let accepted =
+            |handle| Done::Accepted(Accepted { handle: payload(handle), undo: None, observe_after_ms: 5 });
+        assert_eq!(class(&applied(Ok(accepted(1)), false, 8)), HOST_OUTPUT);
+        let outcome = applied(Ok(accepted(8)), true, 8);
+        assert!(matches!(outcome, Outcome::Accepted { observe_after_ms: 5, .. }), "{outcome:?}");
+        assert_eq!(class(&applied(Ok(accepted(9)), true, 8)), HOST_OUTPUT);
+    }
+
+    #[test]
+    fn observations_keep_their_meaning_and_their_bounds() {
+        let fault = |class: &str| GuestFault {
+            class: class.to_owned(),
+            message: "m".to_owned(),
+            causes: vec![],
+            detail: None,
+        };
+        let seen = |observation| observed(Ok(observation), 8);
+        let expected = Observation::Present { output: convert::payload(payload(8), 8).unwrap() };
+        assert_eq!(seen(observer::Observation::Present(payload(8))), Outcome::Observed(expected));
+        assert_eq!(class(&seen(observer::Observation::Present(payload(9)))), HOST_OUTPUT);
+        let unknown = Outcome::Observed(Observation::Unknown { after_ms: Some(3) });
+        assert_eq!(seen(observer::Observation::Unknown(Some(3))), unknown);
+        let absent = Outcome::Observed(Observation::Absent { fault: None });
+        assert_eq!(seen(observer::Observation::Absent(None)), absent);
+        // A guest cannot speak for the host here either.
+        let drifted = seen(observer::Observation::Drifted(Some(fault("host.late"))));
+        let Outcome::Observed(Observation::Drifted { fault: Some(kept) }) = drifted else {
+            panic!("not drifted: {drifted:?}")
+        };
+        assert_eq!(kept.class, "plugin.host.late");
+        let huge = GuestFault { detail: Some(payload(9)), ..fault("x") };
+        assert_eq!(class(&seen(observer::Observation::Absent(Some(huge)))), HOST_OUTPUT);
+        let retry = Failure::Retry(Later { fault: fault("busy"), after_ms: None });
+        assert!(matches!(observed(Err(retry), 8), Outcome::Retry { .. }));
     }
 
     #[test]
@@ -103,10 +177,10 @@ mod tests {
             detail: None,
         };
         let retry = Failure::Retry(Later { fault: fault(), after_ms: Some(5) });
-        assert!(matches!(applied(Err(retry), 8), Outcome::Retry { after_ms: Some(5), .. }));
+        assert!(matches!(applied(Err(retry), false, 8), Outcome::Retry { after_ms: Some(5), .. }));
         assert!(matches!(reverted(Err(Failure::Reject(fault())), 8), Outcome::Reject { .. }));
-        assert_eq!(class(&applied(Err(Failure::Broken(fault())), 8)), "disk.full");
+        assert_eq!(class(&applied(Err(Failure::Broken(fault())), false, 8)), "disk.full");
         let huge = GuestFault { detail: Some(payload(9)), ..fault() };
-        assert_eq!(class(&applied(Err(Failure::Reject(huge)), 8)), HOST_OUTPUT);
+        assert_eq!(class(&applied(Err(Failure::Reject(huge)), false, 8)), HOST_OUTPUT);
     }
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasmtime::component::Instance;
 use wasmtime::{Result, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
-use windlass_core::call::{Call, Direction, End, Evidence, Grants, Outcome};
+use windlass_core::call::{Call, End, Evidence, Function, Grants, Outcome};
 use windlass_core::fault::{Fault, HOST_UNAVAILABLE};
 
-use super::bindings::Plugin;
 use super::compiled::Ready;
 use super::grants::GrantError;
 use super::interruption::DeadlinePassed;
@@ -94,7 +94,7 @@ async fn attempt(
     let facts = Facts {
         journal,
         printer: printer.clone(),
-        direction: call.direction,
+        function: call.function,
         failures: std::mem::take(&mut call.failures),
         deadline,
         output_bytes_max: settings.output_bytes_max,
@@ -136,23 +136,31 @@ async fn guest(
     call: Call,
     timeout: Duration,
 ) -> Result<Outcome> {
-    let plugin = instantiate(executors, ready, store).await?;
-    let executor = plugin.windlass_plugin_executor();
+    let instance = instantiate(executors, ready, store).await?;
+    let exports = &ready.plugin;
     let told = convert::to_guest_call(&call, timeout);
     let input = convert::to_guest_payload(call.input);
     let bytes_max = executors.settings.output_bytes_max;
-    match call.direction {
-        Direction::Apply => {
+    // Without evidence, nobody knows.
+    let unknown = || Evidence { end: End::Interrupted, undo: Vec::new() };
+    let evidence = convert::to_guest_evidence(call.evidence.unwrap_or_else(unknown));
+    match (call.function, &exports.observer) {
+        (Function::Apply, observer) => {
+            let executor = exports.executor.load(&mut *store, &instance)?;
             let answer = executor.call_apply(store, &told, &input).await?;
-            Ok(answer::applied(answer, bytes_max))
+            Ok(answer::applied(answer, observer.is_some(), bytes_max))
         }
-        Direction::Revert => {
-            // A revert without evidence can only mean that nobody knows.
-            let unknown = || Evidence { end: End::Interrupted, undo: Vec::new() };
-            let evidence = convert::to_guest_evidence(call.evidence.unwrap_or_else(unknown));
+        (Function::Revert, _) => {
+            let executor = exports.executor.load(&mut *store, &instance)?;
             let answer = executor.call_revert(store, &told, &input, &evidence).await?;
             Ok(answer::reverted(answer, bytes_max))
         }
+        (Function::Observe, Some(observer)) => {
+            let observer = observer.load(&mut *store, &instance)?;
+            let answer = observer.call_observe(store, &told, &input, &evidence).await?;
+            Ok(answer::observed(answer, bytes_max))
+        }
+        (Function::Observe, None) => Ok(answer::not_observable()),
     }
 }
 
@@ -160,11 +168,11 @@ async fn instantiate(
     executors: &WasmExecutors,
     ready: &Ready,
     store: &mut Store<CallState>,
-) -> Result<Plugin> {
+) -> Result<Instance> {
     let lane = executors.lanes.acquire().await?;
-    let mut instantiation = std::pin::pin!(ready.plugin.instantiate_async(store));
+    let mut instantiation = std::pin::pin!(ready.plugin.instance.instantiate_async(store));
     match tokio::time::timeout(LANE_HOLD_MAX, &mut instantiation).await {
-        Ok(plugin) => plugin,
+        Ok(instance) => instance,
         Err(_) => {
             drop(lane);
             instantiation.await

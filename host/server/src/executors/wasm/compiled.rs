@@ -13,7 +13,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use windlass_core::id::Digest;
 
-use super::bindings::{self, PluginPre};
+use super::bindings::{self, Prepared};
 use super::cache::{Cache, CacheError};
 use super::load::load;
 use super::settings::Settings;
@@ -41,9 +41,9 @@ pub(super) struct Compiled {
     uses: AtomicU64,
 }
 
-/// A plugin with its imports resolved and its exports looked up.
+/// A plugin that can be called.
 pub(super) struct Ready {
-    pub plugin: PluginPre<CallState>,
+    pub plugin: Prepared,
     last_use: AtomicU64,
 }
 
@@ -139,7 +139,7 @@ impl Compiled {
         Some(ready)
     }
 
-    fn keep(&self, digest: Digest, plugin: PluginPre<CallState>) -> Arc<Ready> {
+    fn keep(&self, digest: Digest, plugin: Prepared) -> Arc<Ready> {
         let last_use = AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed));
         let ready = Arc::new(Ready { plugin, last_use });
         let mut all = self.ready.write().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +158,7 @@ impl Compiled {
     }
 }
 
-type Made = (PluginPre<CallState>, std::io::Result<()>);
+type Made = (Prepared, std::io::Result<()>);
 
 /// Compiles and keeps the compiled form. That it was kept is an answer apart: the plugin is callable all the same.
 fn compile(

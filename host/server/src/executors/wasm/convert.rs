@@ -70,7 +70,10 @@ pub(super) fn to_guest_fault(fault: Fault) -> types::Fault {
 pub(super) fn to_guest_evidence(evidence: Evidence) -> types::Evidence {
     let end = match evidence.end {
         End::Applied(output) => types::End::Applied(to_guest_payload(output)),
-        End::Failed(fault) => types::End::Failed((to_guest_fault(fault), None)),
+        End::Accepted(handle) => types::End::Accepted(to_guest_payload(handle)),
+        End::Failed { fault, handle } => {
+            types::End::Failed((to_guest_fault(fault), handle.map(to_guest_payload)))
+        }
         End::Interrupted => types::End::Interrupted,
     };
     types::Evidence { end, undo: evidence.undo.into_iter().map(to_guest_payload).collect() }

@@ -1,10 +1,11 @@
 //! What a guest may ask of its host: the journal, the job's failures, the log.
 //!
-//! The journal decides what is durable and who still holds the claim; here are only the bounds and the direction.
+//! The journal decides what is durable and who still holds the claim; here are only the bounds, and
+//! which function may write what.
 
 use std::time::Instant;
 
-use windlass_core::call::Direction;
+use windlass_core::call::Function;
 
 use super::bindings::{job, journal, log, types};
 use super::convert;
@@ -24,7 +25,7 @@ impl types::Host for CallState {}
 
 impl journal::Host for CallState {
     async fn undo_ahead(&mut self, undo: types::Payload) -> Result<(), journal::Stop> {
-        if self.direction == Direction::Revert {
+        if self.function != Function::Apply {
             return Err(journal::Stop::Denied);
         }
         let undo = convert::payload(undo, self.output_bytes_max).map_err(|_| journal::Stop::TooLarge)?;
@@ -32,6 +33,10 @@ impl journal::Host for CallState {
     }
 
     async fn note(&mut self, name: String, value: Vec<u8>) -> Result<(), journal::Stop> {
+        // An observation changes nothing: it may be made twice, or by two hosts at once.
+        if self.function == Function::Observe {
+            return Err(journal::Stop::Denied);
+        }
         if name.len() > NOTE_NAME_BYTES_MAX || value.len() > NOTE_VALUE_BYTES_MAX {
             return Err(journal::Stop::TooLarge);
         }

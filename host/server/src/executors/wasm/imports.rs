@@ -1,4 +1,4 @@
-//! The published list: what a plugin may import, and the export that it must have.
+//! The published list: what a plugin may import, the export that it must have, and the one that it may have.
 //!
 //! Everything on the list is linked for every plugin, denied by default where it reaches outside: ordinary guests
 //! import much of WASI whatever they use.
@@ -7,6 +7,9 @@ use wasmparser::names::{ComponentName, ComponentNameKind};
 
 /// The export that makes a component a plugin.
 pub(super) const EXECUTOR: &str = "windlass:plugin/executor@0.1.0";
+
+/// The export of a plugin with actions that are observed.
+pub(super) const OBSERVER: &str = "windlass:plugin/observer@0.1.0";
 
 /// Every interface that a plugin may import. Versions are matched as semantic versions: `@0.2.0` stands for 0.2.x.
 const PUBLISHED_IMPORTS: &[&str] = &[

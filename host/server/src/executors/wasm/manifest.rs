@@ -105,6 +105,8 @@ mod tests {
         assert_eq!(manifest.name, "backup");
         assert!(manifest.action("snapshot").unwrap().reversible);
         assert!(!manifest.action("verify").unwrap().reversible);
+        // A manifest from before there were observers says nothing of them.
+        assert!(!manifest.action("snapshot").unwrap().observed);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
-use windlass_core::call::{Access, Direction};
+use windlass_core::call::{Access, Function};
 use windlass_core::fault::Fault;
 
 use super::grants::{Directory, GrantError};
@@ -27,7 +27,7 @@ const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct CallState {
     pub journal: Arc<dyn Journal>,
     pub printer: Printer,
-    pub direction: Direction,
+    pub function: Function,
     pub failures: Vec<(String, Fault)>,
     pub deadline: Instant,
     pub output_bytes_max: usize,
@@ -42,7 +42,7 @@ pub(super) struct CallState {
 pub(super) struct Facts {
     pub journal: Arc<dyn Journal>,
     pub printer: Printer,
-    pub direction: Direction,
+    pub function: Function,
     pub failures: Vec<(String, Fault)>,
     pub deadline: Instant,
     pub output_bytes_max: usize,
@@ -58,7 +58,7 @@ impl CallState {
         Self {
             journal: facts.journal,
             printer: facts.printer,
-            direction: facts.direction,
+            function: facts.function,
             failures: facts.failures,
             deadline: facts.deadline,
             output_bytes_max: facts.output_bytes_max,

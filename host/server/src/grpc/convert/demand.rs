@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use windlass_core::decide::control::Resolution;
+use windlass_core::decide::wait::Verdict;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::CancelMode;
 use windlass_core::problem::Problems;
@@ -42,6 +43,14 @@ pub fn cancel(mode: i32) -> Result<Demand, EngineError> {
         Some(v1::CancelMode::Revert | v1::CancelMode::Unspecified) | None => CancelMode::Revert,
     };
     checked(problems, Demand::Cancel(mode))
+}
+
+/// What the principal says who asks.
+pub fn answer(request: &v1::AnswerJobRequest, principal: &str) -> Demand {
+    let task = request.task.clone().unwrap_or_default();
+    let task = InstanceName { task: task.task, iteration: task.iteration };
+    let (is_approved, comment) = (request.approved, request.comment.clone());
+    Demand::Answer { task, verdict: Verdict { is_approved, principal: principal.to_owned(), comment } }
 }
 
 pub fn resolve(task: Option<&v1::TaskInstanceName>, resolution: i32) -> Result<Demand, EngineError> {

@@ -9,6 +9,7 @@ use windlass_core::id::JobId;
 use windlass_core::instance::TaskState;
 use windlass_core::job::{Cause, JobState};
 use windlass_core::payload::Payload;
+use windlass_core::wait::Answer;
 use windlass_proto::v1;
 
 use super::time::timestamp;
@@ -56,8 +57,10 @@ fn reason(fact: &Fact) -> String {
         | Fact::ScopeReverting { fault, .. }
         | Fact::ScopeApplyFailed { fault, .. } => words(fault),
         Fact::TaskHeld { .. } => {
-            "its host was lost while it was applied: look what it did, then resume to apply it again, or cancel".to_owned()
+            "nobody knows what its apply did: look, then resume to apply it again, or cancel".to_owned()
         }
+        Fact::TaskNotReady { fault: Some(fault), .. } => words(fault),
+        Fact::TaskAnswered { answer: Answer::Decided { comment, .. }, .. } => comment.clone(),
         Fact::TaskSkipped { by, .. } | Fact::ScopeSkipped { by, .. } => {
             format!("the condition of {by} does not hold")
         }
@@ -108,6 +111,10 @@ fn state_after(fact: &Fact) -> Option<&'static str> {
         Fact::Prioritised { .. } => None,
         Fact::TaskApplying { .. } => task(TaskState::Applying),
         Fact::TaskApplied { .. } => task(TaskState::Applied),
+        Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
+            task(TaskState::Observing)
+        }
+        Fact::TaskWaiting { .. } | Fact::TaskAnswered { .. } => task(TaskState::Waiting),
         Fact::TaskBackoff { .. } => task(TaskState::Backoff),
         Fact::TaskApplyFailed { .. } => task(TaskState::ApplyFailed),
         Fact::TaskInDoubt { .. } | Fact::TaskHeld { .. } => task(TaskState::InDoubt),
@@ -168,6 +175,11 @@ fn take_payloads(fact: &mut Fact) -> Vec<(&'static str, Payload)> {
             take("/output", Some(output));
             take("/undo", undo.as_mut());
         }
+        Fact::TaskAccepted { handle, undo, .. } => {
+            take("/handle", Some(handle));
+            take("/undo", undo.as_mut());
+        }
+        Fact::TaskNotReady { fault: Some(fault), .. } => take("/fault/detail", fault.detail.as_mut()),
         Fact::TaskReverted { output, .. } => take("/output", output.as_mut()),
         Fact::UndoRecorded { undo, .. } => take("/undo", Some(undo)),
         Fact::TaskBackoff { fault, .. }

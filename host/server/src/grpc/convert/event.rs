@@ -35,12 +35,13 @@ fn event(problems: &mut Problems, path: &str, event: v1::CloudEvent) -> CloudEve
 
 pub fn result_to_wire(published: &Published) -> v1::EventResult {
     match published {
-        Published::Accepted { jobs } => v1::EventResult {
+        Published::Accepted { jobs, delivered } => v1::EventResult {
             outcome: v1::EventOutcome::Accepted.into(),
             job_ids: jobs.iter().map(ToString::to_string).collect(),
+            delivered_job_count: u32::try_from(*delivered).unwrap_or(u32::MAX),
         },
         Published::Duplicate => {
-            v1::EventResult { outcome: v1::EventOutcome::Duplicate.into(), job_ids: Vec::new() }
+            v1::EventResult { outcome: v1::EventOutcome::Duplicate.into(), ..v1::EventResult::default() }
         }
     }
 }

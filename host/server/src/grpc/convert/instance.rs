@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use windlass_core::call::Direction;
 use windlass_core::fault::Fault;
-use windlass_core::flow::Task;
+use windlass_core::flow::Leaf;
 use windlass_core::id::JobId;
 use windlass_core::instance::{InstanceName, TaskInstance, TaskState};
 use windlass_core::job::Job;
+use windlass_core::own_revert::Called;
 use windlass_core::payload::{JSON, Payload};
 use windlass_proto::v1;
 
@@ -19,7 +20,8 @@ const OUTPUTS_BYTES_MAX: usize = 1 << 20;
 /// Bytes of what a scope runs for that an answer shows.
 const VALUE_BYTES_MAX: usize = 64 * 1_024;
 
-/// Every instance in the order of the flow, then of iteration; pending ones too.
+/// Every instance in the order of the flow, then of iteration; pending tasks too. Behind them the own reverts of flows
+/// that were called.
 pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
     let bytes_of = |payload: &Option<Payload>| payload.as_ref().map_or(0, |payload| payload.bytes.len());
     let outputs = job.instances.values().map(|i| bytes_of(&i.output) + bytes_of(&i.revert_output));
@@ -29,13 +31,20 @@ pub fn all_to_wire(job: &Job) -> Vec<v1::TaskInstance> {
         by_task.entry(&instance.name.task).or_default().push(instance);
     }
     let mut all = Vec::new();
-    for task in job.flow.tasks() {
-        match by_task.get(task.name.as_str()) {
+    for leaf in job.flow.leaves() {
+        match by_task.get(leaf.name()) {
             Some(instances) => {
-                all.extend(instances.iter().map(|instance| to_wire(job, task, instance, shows_outputs)));
+                all.extend(
+                    instances.iter().map(|instance| to_wire(job, of_leaf(leaf), instance, shows_outputs)),
+                );
             }
-            None => all.push(pending(job.id(), task)),
+            None => all.push(pending(job.id(), leaf)),
         }
+    }
+    for name in job.own_reverts() {
+        let Some(called) = job.called(name) else { continue };
+        let instances = by_task.get(name).into_iter().flatten();
+        all.extend(instances.map(|instance| to_wire(job, of_called(called), instance, shows_outputs)));
     }
     all
 }
@@ -63,21 +72,42 @@ fn scope_to_wire(scope: &TaskInstance) -> v1::ScopeInstance {
     }
 }
 
-fn pending(job: JobId, task: &Task) -> v1::TaskInstance {
-    let name = InstanceName { task: task.name.clone(), iteration: Vec::new() };
+fn pending(job: JobId, leaf: Leaf<'_>) -> v1::TaskInstance {
+    let name = InstanceName { task: leaf.name().to_owned(), iteration: Vec::new() };
     v1::TaskInstance {
-        plugin_digest: task.plugin.digest.to_string(),
-        action: task.action.clone(),
         state: v1::TaskState::Pending.into(),
         scope_attempt: 1,
         idempotency_key: name.key(job, Direction::Apply),
         revert_idempotency_key: name.key(job, Direction::Revert),
         name: Some(name_to_wire(&name)),
+        ..of_leaf(leaf)
+    }
+}
+
+/// What the definition says: a task has a plugin, a wait has none.
+fn of_leaf(leaf: Leaf<'_>) -> v1::TaskInstance {
+    match leaf {
+        Leaf::Task(task) => of_called(Called::Task(task)),
+        Leaf::Wait(wait) => {
+            v1::TaskInstance { wait: wait.until.word().to_owned(), ..v1::TaskInstance::default() }
+        }
+    }
+}
+
+fn of_called(called: Called<'_>) -> v1::TaskInstance {
+    v1::TaskInstance {
+        plugin_digest: called.plugin().digest.to_string(),
+        action: called.action().to_owned(),
         ..v1::TaskInstance::default()
     }
 }
 
-fn to_wire(job: &Job, task: &Task, instance: &TaskInstance, shows_outputs: bool) -> v1::TaskInstance {
+fn to_wire(
+    job: &Job,
+    definition: v1::TaskInstance,
+    instance: &TaskInstance,
+    shows_outputs: bool,
+) -> v1::TaskInstance {
     let output = |payload: &Option<Payload>| payload.as_ref().filter(|_| shows_outputs).map(payload_to_wire);
     let is_reverted = match instance.state {
         TaskState::Reverted | TaskState::RevertFailed | TaskState::Accepted | TaskState::SkippedRevert => {
@@ -86,6 +116,8 @@ fn to_wire(job: &Job, task: &Task, instance: &TaskInstance, shows_outputs: bool)
         TaskState::Pending
         | TaskState::Skipped
         | TaskState::Applying
+        | TaskState::Observing
+        | TaskState::Waiting
         | TaskState::Backoff
         | TaskState::InDoubt
         | TaskState::ApplyFailed
@@ -94,8 +126,12 @@ fn to_wire(job: &Job, task: &Task, instance: &TaskInstance, shows_outputs: bool)
     };
     v1::TaskInstance {
         name: Some(name_to_wire(&instance.name)),
-        plugin_digest: instance.plugin.unwrap_or(task.plugin.digest).to_string(),
-        action: task.action.clone(),
+        plugin_digest: instance.plugin.map_or(definition.plugin_digest, |digest| digest.to_string()),
+        action: definition.action,
+        wait: definition.wait,
+        handle: instance.handle.as_ref().map(payload_to_wire),
+        observation_count: instance.observations,
+        observe_deadline: instance.observe_until.map(timestamp),
         state: state_to_wire(instance.state).into(),
         apply_attempt: instance.attempt,
         revert_attempt: instance.revert_attempt,
@@ -128,6 +164,7 @@ pub fn step_to_wire(step: &RevertStep) -> v1::RevertStep {
         plugin_digest: step.plugin.digest.to_string(),
         action: step.action.clone(),
         undo_record_count: u32::try_from(step.undo_record_count).unwrap_or(u32::MAX),
+        undoes: step.undoes.iter().map(name_to_wire).collect(),
         obstacle: step.obstacle.clone().unwrap_or_default(),
     }
 }
@@ -159,6 +196,8 @@ fn state_to_wire(state: TaskState) -> v1::TaskState {
         TaskState::Pending => v1::TaskState::Pending,
         TaskState::Skipped => v1::TaskState::Skipped,
         TaskState::Applying => v1::TaskState::Applying,
+        TaskState::Observing => v1::TaskState::Observing,
+        TaskState::Waiting => v1::TaskState::Waiting,
         TaskState::Backoff => v1::TaskState::Backoff,
         TaskState::InDoubt => v1::TaskState::InDoubt,
         TaskState::ApplyFailed => v1::TaskState::ApplyFailed,

@@ -14,14 +14,14 @@ use super::{checked, etag, given, grants, known, stored_flow, work};
 use crate::engine::{EngineError, JobFilter};
 
 pub fn to_wire(job: &Job) -> v1::Job {
-    let is_done = |task: &&windlass_core::flow::Task| {
+    let is_done = |leaf: &windlass_core::flow::Leaf<'_>| {
         let is_done = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
-        job.current(&task.name).is_some_and(|instance| is_done(instance.state))
+        job.current(leaf.name()).is_some_and(|instance| is_done(instance.state))
     };
     v1::Job {
         work: Some(work::to_wire(&job.flow)),
         task_count: job.plan.task_count() as u32,
-        task_done_count: job.flow.tasks().filter(is_done).count() as u32,
+        task_done_count: job.flow.leaves().filter(is_done).count() as u32,
         ..listed(&job.spec, &job.status)
     }
 }

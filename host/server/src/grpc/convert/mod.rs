@@ -30,6 +30,7 @@ pub mod stored_flow;
 pub mod submission;
 pub mod time;
 pub mod trigger;
+pub mod wait;
 pub mod work;
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn action_to_wire(action: &ActionManifest) -> v1::PluginAction {
         input_schema_json: action.input.to_string(),
         output_schema_json: action.output.to_string(),
         reversible: action.reversible,
+        observed: action.observed,
     }
 }
 

@@ -99,7 +99,7 @@ fn alone(revision: &FlowRevision) -> v1::FlowRevision {
         description: revision.description.clone(),
         labels: revision.labels.clone(),
         digest: revision.flow.digest().to_string(),
-        task_count: revision.flow.tasks().count() as u32,
+        task_count: revision.flow.leaves().count() as u32,
         principal: revision.principal.clone(),
         create_time: Some(timestamp(revision.created)),
         ..v1::FlowRevision::default()

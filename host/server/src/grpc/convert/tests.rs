@@ -96,6 +96,50 @@ fn tree() -> v1::Work {
     v1::Work { kind: Some(Kind::Flow(tree)) }
 }
 
+/// `tree`, undone as a whole, with a nested flow in a phase that is so as well.
+fn whole() -> v1::Work {
+    let Some(Kind::Flow(mut whole)) = tree().kind else { panic!() };
+    let v1::Task { plugin, action, inputs, timeout, retry, .. } = whole.tasks[0].clone();
+    let revert = v1::OwnRevert {
+        plugin,
+        action,
+        inputs,
+        timeout,
+        retry,
+        memory_bytes_max: Some(1 << 20),
+        ..v1::OwnRevert::default()
+    };
+    whole.scope = None;
+    whole.revert = Some(revert.clone());
+    whole.tasks[0].phase = v1::Phase::Reserve.into();
+    whole.tasks[1].phase = v1::Phase::Acquire.into();
+    let inner = whole.tasks[1].flow.as_mut().unwrap();
+    (inner.scope, inner.revert) = (None, Some(revert));
+    v1::Work { kind: Some(Kind::Flow(whole)) }
+}
+
+#[test]
+fn what_is_wrong_with_an_own_revert_or_a_phase_is_told_with_its_field() {
+    let mut wrong = whole();
+    let Some(Kind::Flow(flow)) = wrong.kind.as_mut() else { panic!() };
+    flow.revert.as_mut().unwrap().plugin.clear();
+    flow.tasks[0].phase = 9;
+    let inner = flow.tasks[1].flow.as_mut().unwrap().revert.as_mut().unwrap();
+    inner.action.clear();
+    inner.inputs.insert("none".to_owned(), v1::Input { source: None });
+    let mut problems = Problems::default();
+    work::flow(&mut problems, "job.work", Some(wrong));
+    let mut paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    paths.sort_unstable();
+    let expected = [
+        "job.work.flow.revert.plugin",
+        "job.work.flow.tasks[0].phase",
+        "job.work.flow.tasks[1].flow.revert.action",
+        "job.work.flow.tasks[1].flow.revert.inputs.none",
+    ];
+    assert_eq!(paths, expected);
+}
+
 #[test]
 fn what_a_nested_flow_cannot_have_and_an_unknown_pattern_are_refused() {
     let mut wrong = tree();
@@ -130,7 +174,7 @@ fn pinned(flow: Flow<String>) -> Flow {
 
 #[test]
 fn work_is_the_same_after_a_round_trip() {
-    for wire in [flow(), action(), tree()] {
+    for wire in [flow(), action(), tree(), whole()] {
         let stored = pinned(converted(wire.clone()));
         let shown = work::to_wire(&stored);
         assert_eq!(pinned(converted(shown.clone())), stored);

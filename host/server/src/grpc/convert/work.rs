@@ -1,12 +1,16 @@
 //! Work: one action, or a flow of tasks.
 
-use windlass_core::flow::{Flow, InDoubt, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
+use windlass_core::flow::{
+    Flow, InDoubt, Inputs, Nested, Node, ObservePolicy, Pattern, PluginPin, RetryPolicy, Task,
+};
+use windlass_core::own_revert::OwnRevert;
+use windlass_core::phase::Phase;
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 use windlass_proto::v1::work::Kind;
 
 use super::time::{duration, millis};
-use super::{input, json, known, retry, scope, stored_flow};
+use super::{input, json, known, retry, scope, stored_flow, wait};
 use crate::engine::revision::FlowReference;
 
 /// The flow that does the work, and the name that stands for it, if one does. One action is a flow of one task, whose
@@ -48,6 +52,8 @@ fn lone(problems: &mut Problems, path: &str, action: v1::Action) -> Flow<String>
         when: None,
         memory_bytes_max: None,
         in_doubt: InDoubt::default(),
+        observe: ObservePolicy::default(),
+        phase: None,
     };
     Flow::linear([task])
 }
@@ -61,6 +67,7 @@ pub(super) fn several(problems: &mut Problems, path: &str, flow: v1::Flow) -> Fl
         defaults: defaults.into_iter().collect(),
         parallel_max: (flow.parallel_max != 0).then_some(flow.parallel_max),
         scope: scope::scope(problems, path, flow.scope),
+        revert: own_revert(problems, path, flow.revert),
     }
 }
 
@@ -82,7 +89,10 @@ fn nodes(problems: &mut Problems, path: &str, tasks: Vec<v1::Task>) -> Vec<Node<
         let path = format!("{path}.tasks[{index}]");
         match wire.flow.take() {
             Some(flow) => Node::Flow(nested(problems, &path, wire, flow)),
-            None => Node::Task(task(problems, &path, wire)),
+            None => match wire.wait.take() {
+                Some(until) => Node::Wait(wait::wait(problems, &path, wire, until)),
+                None => Node::Task(task(problems, &path, wire)),
+            },
         }
     });
     nodes.collect()
@@ -100,6 +110,8 @@ fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -
         ("priority", task.priority != 0),
         ("memory_bytes_max", task.memory_bytes_max.is_some()),
         ("in_doubt", task.in_doubt != 0),
+        ("observe", task.observe.is_some()),
+        ("wait", task.wait.is_some()),
         ("flow.defaults_json", !flow.defaults_json.is_empty()),
         ("flow.parallel_max", flow.parallel_max != 0),
     ];
@@ -108,10 +120,13 @@ fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -
         problems.add(format!("{path}.{field}"), format!("is not of a nested flow: give it to {whose}"));
     }
     let when = scope::when(problems, path, task.when);
+    let phase = phase(problems, path, task.phase);
     let path = format!("{path}.flow");
     Nested {
         when,
+        phase,
         scope: scope::scope(problems, &path, flow.scope),
+        revert: own_revert(problems, &path, flow.revert),
         name: task.name,
         pattern: pattern(problems, &path, flow.pattern),
         nodes: nodes(problems, &path, flow.tasks),
@@ -134,9 +149,39 @@ fn task(problems: &mut Problems, path: &str, task: v1::Task) -> Task<String> {
         when: scope::when(problems, path, task.when),
         memory_bytes_max: task.memory_bytes_max,
         in_doubt: in_doubt(problems, path, task.in_doubt),
+        observe: wait::observe(problems, &format!("{path}.observe"), task.observe.as_ref()),
+        phase: phase(problems, path, task.phase),
         name: task.name,
         plugin: task.plugin,
         action: task.action,
+    }
+}
+
+/// What undoes the flow at `path` as a whole.
+fn own_revert(
+    problems: &mut Problems,
+    path: &str,
+    revert: Option<v1::OwnRevert>,
+) -> Option<OwnRevert<String>> {
+    let revert = revert?;
+    let path = format!("{path}.revert");
+    named(problems, &path, &revert.plugin, &revert.action);
+    Some(OwnRevert {
+        inputs: input::inputs(problems, &format!("{path}.inputs"), revert.inputs),
+        timeout_ms: millis(problems, &format!("{path}.timeout"), revert.timeout.as_ref()),
+        retry: retry::policy(problems, &format!("{path}.retry"), revert.retry.as_ref()),
+        memory_bytes_max: revert.memory_bytes_max,
+        plugin: revert.plugin,
+        action: revert.action,
+    })
+}
+
+fn phase(problems: &mut Problems, path: &str, phase: i32) -> Option<Phase> {
+    match known(problems, &format!("{path}.phase"), phase)? {
+        v1::Phase::Unspecified => None,
+        v1::Phase::Reserve => Some(Phase::Reserve),
+        v1::Phase::Configure => Some(Phase::Configure),
+        v1::Phase::Acquire => Some(Phase::Acquire),
     }
 }
 
@@ -145,6 +190,7 @@ fn in_doubt(problems: &mut Problems, path: &str, in_doubt: i32) -> InDoubt {
         Some(v1::InDoubt::Unspecified | v1::InDoubt::Reapply) | None => InDoubt::Reapply,
         Some(v1::InDoubt::Revert) => InDoubt::Revert,
         Some(v1::InDoubt::Hold) => InDoubt::Hold,
+        Some(v1::InDoubt::Observe) => InDoubt::Observe,
     }
 }
 
@@ -180,6 +226,28 @@ pub(super) fn flow_to_wire(flow: &Flow) -> v1::Flow {
         pattern: pattern_to_wire(flow.pattern).into(),
         parallel_max: flow.parallel_max.unwrap_or_default(),
         scope: flow.scope.as_ref().map(scope::to_wire),
+        revert: flow.revert.as_ref().map(own_revert_to_wire),
+    }
+}
+
+fn own_revert_to_wire(revert: &OwnRevert) -> v1::OwnRevert {
+    v1::OwnRevert {
+        plugin: name_of(&revert.plugin),
+        action: revert.action.clone(),
+        inputs: input::to_wire(&revert.inputs),
+        timeout: revert.timeout_ms.map(duration),
+        retry: Some(retry::to_wire(&revert.retry)),
+        memory_bytes_max: revert.memory_bytes_max,
+        digest: revert.plugin.digest.to_string(),
+    }
+}
+
+fn phase_to_wire(phase: Option<Phase>) -> v1::Phase {
+    match phase {
+        None => v1::Phase::Unspecified,
+        Some(Phase::Reserve) => v1::Phase::Reserve,
+        Some(Phase::Configure) => v1::Phase::Configure,
+        Some(Phase::Acquire) => v1::Phase::Acquire,
     }
 }
 
@@ -194,6 +262,7 @@ fn pattern_to_wire(pattern: Pattern) -> v1::Pattern {
 fn node_to_wire(node: &Node) -> v1::Task {
     let nested = match node {
         Node::Task(task) => return task_to_wire(task),
+        Node::Wait(node) => return wait::to_wire(node),
         Node::Flow(nested) => nested,
     };
     v1::Task {
@@ -204,8 +273,10 @@ fn node_to_wire(node: &Node) -> v1::Task {
             tasks: nested.nodes.iter().map(node_to_wire).collect(),
             pattern: pattern_to_wire(nested.pattern).into(),
             scope: nested.scope.as_ref().map(scope::to_wire),
+            revert: nested.revert.as_ref().map(own_revert_to_wire),
             ..v1::Flow::default()
         }),
+        phase: phase_to_wire(nested.phase).into(),
         ..v1::Task::default()
     }
 }
@@ -233,8 +304,12 @@ fn task_to_wire(task: &Task) -> v1::Task {
             InDoubt::Reapply => v1::InDoubt::Reapply,
             InDoubt::Revert => v1::InDoubt::Revert,
             InDoubt::Hold => v1::InDoubt::Hold,
+            InDoubt::Observe => v1::InDoubt::Observe,
         }
         .into(),
+        wait: None,
+        observe: Some(wait::observe_to_wire(&task.observe)),
+        phase: phase_to_wire(task.phase).into(),
     }
 }
 

@@ -24,9 +24,12 @@ pub use write::{WriteError, Writer};
 /// What the first line says that the file is.
 const FORMAT: &str = "windlass store";
 
-/// The form that this program writes, and the only one that it reads. A field may be added with a serde default;
-/// anything else is a new version.
-const VERSION: u32 = 1;
+/// The form that this program writes. A field may be added with a serde default; anything else is a new version. 2: flows
+/// with waits, entries of waits and observations, which readers of version 1 do not know.
+const VERSION: u32 = 2;
+
+/// The oldest form that is read: all that it may hold is in the later ones as well.
+const VERSION_MIN: u32 = 1;
 
 /// Bytes of a blob in one line; in base64 they fill 256 KiB.
 const PIECE_BYTES: usize = 192 * 1024;

@@ -12,7 +12,7 @@ use windlass_core::flow::Flow;
 use windlass_core::id::{Digest, JobId};
 
 use super::line::{Counts, End, First, Line};
-use super::{FORMAT, LINE_BYTES_MAX, VERSION};
+use super::{FORMAT, LINE_BYTES_MAX, VERSION, VERSION_MIN};
 use crate::store::{Exported, Rank, Record};
 
 /// What of the beginning of a foreign file is shown.
@@ -82,10 +82,10 @@ impl<R: BufRead> Reader<R> {
         if first.format != FORMAT {
             return Err(reader.error(format!("its format is {:?}, and not {FORMAT:?}", first.format)));
         }
-        if first.version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&first.version) {
             let found = first.version;
             return Err(reader.error(format!(
-                "its format has the version {found}, and this windlass knows {VERSION}: use the one that wrote it, or a \
+                "its format has the version {found}, and this windlass knows {VERSION_MIN} to {VERSION}: use the one that wrote it, or a \
                  newer one"
             )));
         }

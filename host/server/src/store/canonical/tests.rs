@@ -146,21 +146,30 @@ async fn a_line_that_is_wrong_is_named() {
 
 #[test]
 fn foreign_and_newer_files_are_refused_at_the_first_line() {
-    let cases: [(&[u8], &str); 5] = [
+    let cases: [(&[u8], &str); 6] = [
         (b"", "cut"),
         (b"\xFF\xD8\xFF\xE0\n", "this is no export of a store"),
         (b"{\"format\":\"windlass store\"}\n", "this is no export of a store"),
         (b"{\"format\":\"other\",\"version\":1}\n", "its format is \"other\""),
         (
-            b"{\"format\":\"windlass store\",\"version\":2}\n",
-            "this windlass knows 1: use the one that wrote it",
+            b"{\"format\":\"windlass store\",\"version\":3}\n",
+            "this windlass knows 1 to 2: use the one that wrote it",
         ),
+        (b"{\"format\":\"windlass store\",\"version\":0}\n", "has the version 0"),
     ];
     for (file, what) in cases {
         let error = items(file).expect_err("it is no form");
         assert_eq!(error.line, 1);
         assert!(error.what.contains(what), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_form_of_the_version_before_is_read_and_written_as_one_of_this() {
+    let form = form().await;
+    let older = edited(&form, 1, |line| line.replace("\"version\":2", "\"version\":1"));
+    assert_ne!(older, form);
+    assert_eq!(rewritten(items(&older).expect("it is whole")), form);
 }
 
 #[tokio::test]
@@ -287,7 +296,7 @@ proptest! {
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), as_form in any::<bool>()) {
         let mut form = Vec::new();
         if as_form {
-            form.extend_from_slice(b"{\"format\":\"windlass store\",\"version\":1}\n");
+            form.extend_from_slice(b"{\"format\":\"windlass store\",\"version\":2}\n");
         }
         form.extend(bytes);
         prop_assert!(items(&form).is_err());

@@ -17,6 +17,7 @@ pub(super) async fn check(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Res
     board(store, seen, tell).await?;
     due(store, seen, tell).await?;
     claims(store, seen, tell).await?;
+    awaiting(store, seen, tell).await?;
     tail(store, seen, tell).await
 }
 
@@ -110,6 +111,22 @@ async fn claims(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Result<(), St
     }
     for (host, job) in found.difference(&seen.claims) {
         tell(wrong("claims", format!("job {job} of host {host} is in it, and the host has it not")));
+    }
+    Ok(())
+}
+
+/// Jobs that are in it and do not wait are for the store itself to tell: nobody can ask it for all types.
+async fn awaiting(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Result<(), StoreFailure> {
+    for (event_type, jobs) in &seen.awaiting {
+        let asked = store.awaiting(event_type, None, ALL).await;
+        let Some(found) = answered("awaited events", asked, tell)? else { continue };
+        let listed: BTreeSet<_> = found.iter().copied().collect();
+        for job in jobs.iter().filter(|job| !listed.contains(job)) {
+            tell(wrong("awaited events", format!("job {job} waits for {event_type:?}, and is not in it")));
+        }
+        if !found.is_sorted_by(|before, after| before < after) {
+            tell(wrong("awaited events", format!("its order for {event_type:?} is not that of the jobs")));
+        }
     }
     Ok(())
 }

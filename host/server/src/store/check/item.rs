@@ -33,6 +33,8 @@ pub(super) struct Seen {
     pub board: BTreeSet<(i64, DateTime<Utc>, JobId)>,
     pub due: BTreeMap<Watched, DateTime<Utc>>,
     pub claims: BTreeSet<(HostId, JobId)>,
+    /// Type of events -> jobs that wait for some.
+    pub awaiting: BTreeMap<String, Vec<JobId>>,
     /// Plugin -> jobs that may call it again.
     pub needed: BTreeMap<Digest, BTreeSet<JobId>>,
     current: Option<Current>,
@@ -141,7 +143,7 @@ impl Seen {
 }
 
 pub(super) fn plugins_of(flow: &Flow) -> BTreeSet<Digest> {
-    flow.tasks().map(|task| task.plugin.digest).collect()
+    flow.plugins().map(|pin| pin.digest).collect()
 }
 
 /// What the store answers for a key is what it exported of it. The job may have been purged since.

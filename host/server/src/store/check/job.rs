@@ -93,6 +93,9 @@ impl Current {
         if let Some(claim) = self.status.claim {
             seen.claims.insert((claim.host, id));
         }
+        for event_type in self.status.awaited_events() {
+            seen.awaiting.entry(event_type.to_owned()).or_default().push(id);
+        }
         if needs_plugins(self.status.state) {
             for plugin in plugins_of(&self.replay.job.flow) {
                 self.need(plugin, seen, tell);

@@ -19,6 +19,8 @@ use crate::store::{Birth, CommitError, JobChange, Record, RecordKey, StoreFailur
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     pub jobs: HashMap<JobId, Standing>,
+    /// Those of the jobs that have rows of awaited events.
+    pub awaiting: BTreeSet<JobId>,
     pub generations: HashMap<RecordKey, u64>,
     pub holders: HashMap<Vec<u8>, JobId>,
     /// Keys that may be forgotten by this batch: when they were taken, and which.
@@ -108,6 +110,10 @@ impl<'unit> Batch<'unit> {
 
     pub fn is_stored(&self, key: &RecordKey) -> bool {
         self.stored.generations.contains_key(key)
+    }
+
+    pub fn is_awaiting(&self, job: JobId) -> bool {
+        self.stored.awaiting.contains(&job)
     }
 
     pub fn is_taken(&self, key: &[u8]) -> bool {

@@ -25,6 +25,7 @@ pub(super) async fn rows(
     let client = readers.lend().await?;
     let checked = async {
         statuses(&client, tell).await?;
+        awaits(&client, tell).await?;
         specs(&client, tell).await?;
         records(&client, tell).await?;
         remains(&client, tell).await
@@ -84,11 +85,44 @@ async fn statuses(
             differences.compare(row, "alarm", made.alarm.pop());
             differences.compare(row, "claim_host", made.claim_host.pop());
             differences.compare(row, "claim_epoch", made.claim_epoch.pop());
+            differences.compare(row, "is_awaiting", made.is_awaiting.pop());
             differences.compare(row, "sequence", made.sequence.pop());
             differences.compare(row, "started", made.started.pop());
             differences.compare(row, "ended", made.ended.pop());
             differences.compare(row, "updated", made.updated.pop());
             differences.tell(format!("table job_status, job {id}"), tell);
+        }
+    }
+}
+
+/// Jobs that would be given events of a type that they do not wait for. Those that would miss some are found by asking
+/// for each type that is waited for.
+async fn awaits(
+    client: &Object,
+    tell: &mut (dyn FnMut(Finding) + Send),
+) -> Result<(), tokio_postgres::Error> {
+    let page = "SELECT a.type, a.job, s.status FROM job_await a LEFT JOIN job_status s ON s.id = a.job \
+                WHERE (a.type, a.job) > ($1, $2) ORDER BY a.type, a.job LIMIT $3";
+    let page = client.prepare_cached(page).await?;
+    let mut after: (Vec<u8>, Uuid) = (Vec::new(), Uuid::nil());
+    loop {
+        let rows = client.query(&page, &[&after.0, &after.1, &PAGE_ROWS]).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = (last.get(0), last.get(1));
+        for row in &rows {
+            let (event_type, job): (&[u8], Uuid) = (row.get(0), row.get(1));
+            let status = row.get::<_, Option<&str>>(2).map(serde_json::from_str::<JobStatus>);
+            let is_right = match status {
+                // What does not decode is told by whoever reads it as a job.
+                Some(Err(_)) => true,
+                Some(Ok(status)) => status.awaited_events().any(|awaited| awaited.as_bytes() == event_type),
+                None => false,
+            };
+            if !is_right {
+                let event_type = String::from_utf8_lossy(event_type);
+                let what = format!("job {job} is in it for {event_type:?}, and does not wait for that");
+                tell(Finding { place: "table job_await".to_owned(), what, advice: REBUILD });
+            }
         }
     }
 }

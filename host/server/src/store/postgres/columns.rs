@@ -47,11 +47,21 @@ pub(super) struct Statuses {
     pub alarm: Vec<Option<Time>>,
     pub claim_host: Vec<Option<Uuid>>,
     pub claim_epoch: Vec<Option<i64>>,
+    pub is_awaiting: Vec<bool>,
     pub sequence: Vec<i64>,
     pub started: Vec<Option<Time>>,
     pub ended: Vec<Option<Time>>,
     pub updated: Vec<Time>,
     pub status: Vec<String>,
+}
+
+/// Awaited events of the jobs whose statuses change.
+#[derive(Debug, Default)]
+pub(super) struct Awaits {
+    /// Jobs that had rows, and may keep some of them.
+    pub before: Vec<Uuid>,
+    pub event_type: Vec<Vec<u8>>,
+    pub job: Vec<Uuid>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +120,7 @@ pub(super) struct Columns {
     pub flows: Flows,
     pub jobs: Jobs,
     pub statuses: Statuses,
+    pub awaits: Awaits,
     pub instances: Instances,
     pub entries: Entries,
     pub notes: Notes,
@@ -134,6 +145,7 @@ impl Columns {
             }
             if let Some(status) = rows.status {
                 columns.statuses.push(*job, status)?;
+                columns.awaits.push(*job, status, batch.is_awaiting(*job));
             }
             for instance in rows.instances.values() {
                 columns.instances.push(*job, instance)?;
@@ -192,7 +204,7 @@ impl Flows {
         self.digest.push(digest.0.to_vec());
         self.body.push(encode(flow)?);
         // A large flow names few plugins, many times.
-        let plugins: BTreeSet<_> = flow.tasks().map(|task| task.plugin.digest).collect();
+        let plugins: BTreeSet<_> = flow.plugins().map(|pin| pin.digest).collect();
         for plugin in plugins {
             self.plugin.push(plugin.0.to_vec());
             self.plugin_flow.push(digest.0.to_vec());
@@ -252,12 +264,25 @@ impl Statuses {
         self.alarm.push(status.alarm().map(alarm));
         self.claim_host.push(status.claim.map(|claim| claim.host.0));
         self.claim_epoch.push(status.claim.map(|claim| count(claim.epoch)));
+        self.is_awaiting.push(status.awaited_events().next().is_some());
         self.sequence.push(count(status.sequence));
         self.started.push(run.started.map(shown_time));
         self.ended.push(run.ended.map(shown_time));
         self.updated.push(shown_time(status.updated));
         self.status.push(encode(status)?);
         Ok(())
+    }
+}
+
+impl Awaits {
+    fn push(&mut self, job: JobId, status: &JobStatus, was_awaiting: bool) {
+        if was_awaiting {
+            self.before.push(job.0);
+        }
+        for event_type in status.awaited_events() {
+            self.event_type.push(event_type.as_bytes().to_vec());
+            self.job.push(job.0);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reading jobs: one, many, those on the board, those that hosts have, what is due.
+//! Reading jobs: one, many, those on the board, those that hosts have, those that wait for an
+//! event, what is due.
 //!
 //! Invariant: every answer is of one statement, and so of one moment.
 
@@ -114,6 +115,18 @@ pub(super) async fn claims(readers: &Readers) -> Result<Vec<(HostId, JobId)>, St
         "SELECT claim_host, id FROM job_status WHERE claim_host IS NOT NULL ORDER BY claim_host, id";
     let rows = readers.rows(statement, &[]).await?;
     Ok(rows.iter().map(|row| (HostId(row.get(0)), JobId(row.get(1)))).collect())
+}
+
+pub(super) async fn awaiting(
+    readers: &Readers,
+    event_type: &str,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<JobId>, StoreFailure> {
+    let statement = "SELECT job FROM job_await WHERE type = $1 AND job > $2 ORDER BY job LIMIT $3";
+    let (event_type, after) = (event_type.as_bytes(), after.map_or(Uuid::nil(), |after| after.0));
+    let rows = readers.rows(statement, &[&event_type, &after, &rows_max(limit)]).await?;
+    Ok(rows.iter().map(|row| JobId(row.get(0))).collect())
 }
 
 pub(super) async fn due(

@@ -57,7 +57,9 @@ impl Names {
             Change::Put { record, .. } => self.record(record.key(), true),
             Change::Remove { key, .. } => self.record(*key, true),
             Change::Expect { key, .. } => self.record(*key, false),
-            Change::Take { key, .. } => drop(self.keys.insert(row::unique_key(key))),
+            Change::Take { key, .. } | Change::ExpectFree { key } => {
+                self.keys.insert(row::unique_key(key));
+            }
             Change::ExpireKeys { before } => {
                 let before = row::shown_time(*before);
                 let (latest, times) = self.expiry.unwrap_or((before, 0));
@@ -107,6 +109,9 @@ pub(super) async fn load(
             claim_epoch: row.get::<_, Option<i64>>(3).map(i64::cast_unsigned),
         };
         stored.jobs.insert(JobId(id), standing);
+        if row.get(4) {
+            stored.awaiting.insert(JobId(id));
+        }
     }
     for row in holders.iter().chain(&ages) {
         let key: Vec<u8> = row.get(0);

@@ -150,6 +150,7 @@ impl PostgresStore {
             "entry",
             "task_instance",
             "note",
+            "job_await",
             "job_status",
             "job",
             "flow_plugin",
@@ -228,6 +229,15 @@ impl Store for PostgresStore {
 
     async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
         job::claims(&self.readers).await
+    }
+
+    async fn awaiting(
+        &self,
+        event_type: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreFailure> {
+        job::awaiting(&self.readers, event_type, after, limit).await
     }
 
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {

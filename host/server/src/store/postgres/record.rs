@@ -47,7 +47,7 @@ pub(super) async fn references(
         readers.rows("SELECT body FROM record WHERE kind = 'operation' ORDER BY id", &[]).await?;
     for row in &operations {
         let operation: Operation = decode("record/operation", plugin, row.get(0))?;
-        let is_named = operation.flow.tasks().any(|task| task.plugin.digest == plugin);
+        let is_named = operation.flow.plugins().any(|pin| pin.digest == plugin);
         if operation.deleted.is_none() && is_named && found.len() < limit {
             found.push(Reference::Operation(operation.id));
         }
@@ -56,7 +56,7 @@ pub(super) async fn references(
         readers.rows("SELECT body FROM record WHERE kind = 'flow_revision' ORDER BY id", &[]).await?;
     for row in &revisions {
         let revision: FlowRevision = decode("record/flow_revision", plugin, row.get(0))?;
-        let is_named = revision.flow.tasks().any(|task| task.plugin.digest == plugin);
+        let is_named = revision.flow.plugins().any(|pin| pin.digest == plugin);
         if is_named && found.len() < limit {
             found.push(Reference::FlowRevision(revision.name()));
         }

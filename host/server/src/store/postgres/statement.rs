@@ -28,13 +28,15 @@ statements! {
         ON r.kind = k.kind AND r.id = k.id ORDER BY r.kind, r.id FOR UPDATE OF r";
     share_records = "SELECT r.kind, r.id, r.generation FROM record r JOIN unnest($1::text[], $2::bytea[]) AS k (kind, id) \
         ON r.kind = k.kind AND r.id = k.id ORDER BY r.kind, r.id FOR SHARE OF r";
-    lock_jobs = "SELECT id, state, sequence, claim_epoch FROM job_status WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE";
+    lock_jobs = "SELECT id, state, sequence, claim_epoch, is_awaiting FROM job_status WHERE id = ANY($1::uuid[]) \
+        ORDER BY id FOR UPDATE";
     keys = "SELECT key, job, at FROM unique_key WHERE key = ANY($1::bytea[])";
     old_keys = "SELECT key, job, at FROM unique_key WHERE at < $1 ORDER BY at, key LIMIT $2";
 
     delete_entries = "DELETE FROM entry WHERE job = ANY($1::uuid[])";
     delete_instances = "DELETE FROM task_instance WHERE job = ANY($1::uuid[])";
     delete_notes = "DELETE FROM note WHERE job = ANY($1::uuid[])";
+    delete_awaits = "DELETE FROM job_await WHERE job = ANY($1::uuid[])";
     delete_statuses = "DELETE FROM job_status WHERE id = ANY($1::uuid[])";
     /// A flow goes with the last job that needs it.
     delete_jobs = "WITH gone AS (DELETE FROM job WHERE id = ANY($1::uuid[]) RETURNING flow) \
@@ -50,12 +52,18 @@ statements! {
     insert_jobs = "INSERT INTO job (id, flow, owner, type, operation, trigger, created, spec) SELECT * FROM unnest( \
         $1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::text[])";
     put_statuses = "INSERT INTO job_status (id, state, direction, priority, since, alarm, claim_host, claim_epoch, \
-        sequence, started, ended, updated, status) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int4[], \
-        $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::int8[], $9::int8[], $10::timestamptz[], \
-        $11::timestamptz[], $12::timestamptz[], $13::text[]) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+        is_awaiting, sequence, started, ended, updated, status) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int4[], \
+        $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::int8[], $9::bool[], $10::int8[], \
+        $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::text[]) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
         direction = excluded.direction, priority = excluded.priority, since = excluded.since, alarm = excluded.alarm, \
-        claim_host = excluded.claim_host, claim_epoch = excluded.claim_epoch, sequence = excluded.sequence, \
+        claim_host = excluded.claim_host, claim_epoch = excluded.claim_epoch, is_awaiting = excluded.is_awaiting, \
+        sequence = excluded.sequence, \
         started = excluded.started, ended = excluded.ended, updated = excluded.updated, status = excluded.status";
+    /// What they wait for no longer.
+    drop_awaits = "DELETE FROM job_await a WHERE a.job = ANY($1::uuid[]) AND NOT EXISTS (SELECT 1 FROM \
+        unnest($2::bytea[], $3::uuid[]) AS kept (type, job) WHERE kept.type = a.type AND kept.job = a.job)";
+    insert_awaits = "INSERT INTO job_await (type, job) SELECT * FROM unnest($1::bytea[], $2::uuid[]) \
+        ON CONFLICT DO NOTHING";
     put_instances = "INSERT INTO task_instance (job, task, iteration, state, attempt, body) SELECT * FROM unnest( \
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[]) ON CONFLICT (job, task, iteration) \
         DO UPDATE SET state = excluded.state, attempt = excluded.attempt, body = excluded.body";

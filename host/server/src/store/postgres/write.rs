@@ -32,6 +32,7 @@ impl<'a> Pipeline<'a> {
         self.rows(purged, &statements.delete_entries, vec![&columns.purged]);
         self.rows(purged, &statements.delete_instances, vec![&columns.purged]);
         self.rows(purged, &statements.delete_notes, vec![&columns.purged]);
+        self.rows(purged, &statements.delete_awaits, vec![&columns.purged]);
         self.rows(purged, &statements.delete_statuses, vec![&columns.purged]);
         self.rows(purged, &statements.delete_jobs, vec![&columns.purged]);
         let (kinds, ids) = &columns.gone_records;
@@ -70,6 +71,7 @@ impl<'a> Pipeline<'a> {
             &s.alarm,
             &s.claim_host,
             &s.claim_epoch,
+            &s.is_awaiting,
             &s.sequence,
             &s.started,
             &s.ended,
@@ -77,6 +79,9 @@ impl<'a> Pipeline<'a> {
             &s.status,
         ];
         self.rows(s.id.len(), &statements.put_statuses, rows);
+        let a = &columns.awaits;
+        self.rows(a.before.len(), &statements.drop_awaits, vec![&a.before, &a.event_type, &a.job]);
+        self.rows(a.job.len(), &statements.insert_awaits, vec![&a.event_type, &a.job]);
         let i = &columns.instances;
         let rows: Vec<Column<'a>> = vec![&i.job, &i.task, &i.iteration, &i.state, &i.attempt, &i.body];
         self.rows(i.job.len(), &statements.put_instances, rows);

@@ -334,6 +334,7 @@ fn weight(unit: &Unit) -> usize {
         | Change::Remove { .. }
         | Change::Expect { .. }
         | Change::Take { .. }
+        | Change::ExpectFree { .. }
         | Change::ExpireKeys { .. }
         | Change::Purge { .. } => CHANGE_BYTES,
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use redb::Database;
 use windlass_core::id::{Digest, JobId};
-use windlass_core::job::JobSpec;
+use windlass_core::job::{JobSpec, JobStatus};
 
 use super::key;
 use super::open::{OpenError, Opener};
@@ -56,6 +56,7 @@ fn rows(database: &Database, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(
         jobless(&snapshot, table, tell)?;
     }
     flow_uses(&snapshot, tell)?;
+    awaits(&snapshot, tell)?;
     flows(&snapshot, tell)
 }
 
@@ -108,6 +109,26 @@ fn flow_uses(snapshot: &Snapshot, tell: &mut (dyn FnMut(Finding) + Send)) -> Res
         if spec.is_none_or(|spec| spec.flow != digest) {
             wrong(job, &format!("it counts as one that needs flow {digest}, and is not"));
         }
+        Ok(true)
+    })
+}
+
+/// Jobs that would be given events of a type that they do not wait for. Those that would miss some are found by asking
+/// for each type that is waited for.
+fn awaits(snapshot: &Snapshot, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), StoreFailure> {
+    snapshot.scan(Table::Await, ALL, |key, _| {
+        let what = match key::await_parts(key) {
+            None => "a key that is not one of this table".to_owned(),
+            Some((event_type, job)) => {
+                // One that does not decode was told of.
+                let status = snapshot.row::<JobStatus>(Table::Status, &key::job(job)).ok().flatten();
+                if status.is_some_and(|status| status.awaited_events().any(|awaited| awaited == event_type)) {
+                    return Ok(true);
+                }
+                format!("job {job} is in it for {event_type:?}, and does not wait for that")
+            }
+        };
+        tell(Finding { place: format!("table {}", Table::Await.name()), what, advice: REBUILD });
         Ok(true)
     })
 }

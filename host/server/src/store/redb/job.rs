@@ -1,4 +1,5 @@
-//! Reading jobs: one, many, those on the board, those that hosts have, what is due.
+//! Reading jobs: one, many, those on the board, those that hosts have, those that wait for an
+//! event, what is due.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -94,6 +95,28 @@ pub(super) fn claims(snapshot: &Snapshot) -> Result<Vec<(HostId, JobId)>, StoreF
         Ok(true)
     })?;
     Ok(claims)
+}
+
+pub(super) fn awaiting(
+    snapshot: &Snapshot,
+    event_type: &str,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<JobId>, StoreFailure> {
+    let prefix = key::awaits(event_type);
+    let last = after.map(|after| [prefix.as_slice(), after.0.as_bytes()].concat());
+    let lower = last.as_deref().map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
+    let end = key::after_prefix(&prefix);
+    let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut jobs = Vec::new();
+    snapshot.scan(Table::Await, (lower, upper), |key, _| {
+        if jobs.len() >= limit {
+            return Ok(false);
+        }
+        jobs.push(key::await_parts(key).ok_or_else(|| short(Table::Await, key))?.1);
+        Ok(true)
+    })?;
+    Ok(jobs)
 }
 
 pub(super) fn due(snapshot: &Snapshot, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {

@@ -76,6 +76,24 @@ pub(super) fn claim_parts(key: &[u8]) -> Option<(HostId, JobId)> {
     Some((HostId(id_at(key, 0)?), job_at(key, ID_BYTES)?))
 }
 
+/// What all keys of jobs that wait for events of this type begin with: its length keeps a type apart from those that
+/// begin with it.
+pub(super) fn awaits(event_type: &str) -> Vec<u8> {
+    [(event_type.len() as u32).to_be_bytes().as_slice(), event_type.as_bytes()].concat()
+}
+
+/// By type, then in the order of the jobs.
+fn await_of(event_type: &str, id: JobId) -> Vec<u8> {
+    [awaits(event_type).as_slice(), id.0.as_bytes()].concat()
+}
+
+/// The type and the job in a key of an await; none where it is not one.
+pub(super) fn await_parts(key: &[u8]) -> Option<(&str, JobId)> {
+    let (length, rest) = key.split_first_chunk::<4>()?;
+    let (event_type, job) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(event_type).ok()?, job_at(job, 0).filter(|_| job.len() == ID_BYTES)?))
+}
+
 /// Highest priority first, then oldest first.
 fn board(status: &JobStatus, id: JobId) -> Vec<u8> {
     let inverted = !ordered_i32(status.priority);
@@ -179,6 +197,7 @@ pub(super) fn status_index(id: JobId, status: &JobStatus) -> Vec<(Table, Vec<u8>
     if let Some(held) = status.claim {
         rows.push((Table::Claim, claim(held.host, id)));
     }
+    rows.extend(status.awaited_events().map(|event_type| (Table::Await, await_of(event_type, id))));
     rows
 }
 
@@ -240,6 +259,19 @@ mod tests {
         assert_eq!(after_prefix(&[1, 2]), Some(vec![1, 3]));
         assert_eq!(after_prefix(&[1, 255]), Some(vec![2]));
         assert_eq!(after_prefix(&[255, 255]), None);
+    }
+
+    #[test]
+    fn awaits_of_a_type_are_together_in_the_order_of_jobs_and_apart_from_types_that_begin_alike() {
+        let jobs = [1, 2].map(|n| JobId(Uuid::from_u128(n)));
+        let of = |event_type: &str| jobs.map(|job| await_of(event_type, job));
+        for key in of("built") {
+            assert!(key.starts_with(&awaits("built")));
+            assert!(["buil", "built\0", ""].iter().all(|other| !key.starts_with(&awaits(other))));
+        }
+        assert!(of("built").is_sorted());
+        assert_eq!(await_parts(&await_of("built", jobs[1])), Some(("built", jobs[1])));
+        assert_eq!(await_parts(&awaits("built")), None);
     }
 
     #[test]

@@ -224,6 +224,16 @@ impl Store for RedbStore {
         self.read(job::claims).await
     }
 
+    async fn awaiting(
+        &self,
+        event_type: &str,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreFailure> {
+        let event_type = event_type.to_owned();
+        self.read(move |snapshot| job::awaiting(snapshot, &event_type, after, limit)).await
+    }
+
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
         self.read(move |snapshot| job::due(snapshot, now, limit)).await
     }

@@ -19,8 +19,12 @@ use super::trouble::{
 };
 use crate::store::StoreFailure;
 
-/// The layout of tables, keys and rows that this program reads and writes.
-const SCHEMA_VERSION: u32 = 1;
+/// The layout of tables, keys and rows that this program reads and writes. 2: jobs wait for events, and entries tell of
+/// waits and observations, which programs of schema 1 do not know.
+const SCHEMA_VERSION: u32 = 2;
+
+/// The oldest layout that this program brings to its own. What it wrote is read as it is: only tables are added.
+const SCHEMA_VERSION_MIN: u32 = 1;
 
 /// Part of the file that one step of a rewrite holds.
 const REWRITE_BYTES: usize = 1024 * 1024;
@@ -277,7 +281,9 @@ fn prepare(database: &Database) -> Result<(), Closed> {
     let version = version.and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     match version {
         Some(SCHEMA_VERSION) => Ok(()),
-        Some(found) => Err(Closed::Newer(found)),
+        Some(SCHEMA_VERSION_MIN..SCHEMA_VERSION) => move_on(database).map_err(failed),
+        Some(found) if found > SCHEMA_VERSION => Err(Closed::Newer(found)),
+        Some(found) => Err(failed(StoreFailure::Corrupt(format!("its schema is {found}, which never was")))),
         None => Err(failed(StoreFailure::Corrupt("its schema version is missing".to_owned()))),
     }
 }
@@ -289,6 +295,21 @@ fn create(database: &Database) -> Result<(), StoreFailure> {
         if table == Table::Meta {
             rows.insert(key::META_SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice()).map_err(failure_of)?;
             rows.insert(key::META_BATCH, 0u64.to_be_bytes().as_slice()).map_err(failure_of)?;
+        }
+    }
+    transaction.commit().map_err(commit_failure_of)
+}
+
+/// Brings an older layout to this one, in one transaction: a crash leaves the one or the other, and older programs
+/// refuse what it leads to.
+fn move_on(database: &Database) -> Result<(), StoreFailure> {
+    let mut transaction = database.begin_write().map_err(transaction_failure_of)?;
+    // A big file is trusted when it is opened: its every transaction must be one that can be.
+    transaction.set_quick_repair(true);
+    for table in Table::ALL {
+        let mut rows = transaction.open_table(table.definition()).map_err(table_failure_of)?;
+        if table == Table::Meta {
+            rows.insert(key::META_SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice()).map_err(failure_of)?;
         }
     }
     transaction.commit().map_err(commit_failure_of)

@@ -98,7 +98,7 @@ pub(super) fn references(
 }
 
 fn names(flow: &Flow, plugin: Digest) -> bool {
-    flow.tasks().any(|task| task.plugin.digest == plugin)
+    flow.plugins().any(|pin| pin.digest == plugin)
 }
 
 fn needs_plugins_of(snapshot: &Snapshot, job: JobId) -> Result<bool, StoreFailure> {

@@ -32,6 +32,8 @@ pub(super) enum Table {
     Due,
     /// (host, job), without value.
     Claim,
+    /// (type of events, job), without value: which jobs wait for events. Since schema 2.
+    Await,
     /// (kind, id) -> record.
     Record,
     /// Unique key -> (job, taken at).
@@ -47,7 +49,7 @@ pub(super) enum Table {
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Meta,
         Self::Status,
@@ -61,6 +63,7 @@ impl Table {
         Self::Board,
         Self::Due,
         Self::Claim,
+        Self::Await,
         Self::Record,
         Self::Unique,
         Self::UniqueAge,
@@ -82,6 +85,7 @@ impl Table {
             Self::Board => "board",
             Self::Due => "due",
             Self::Claim => "claim",
+            Self::Await => "await",
             Self::Record => "record",
             Self::Unique => "unique",
             Self::UniqueAge => "unique_age",

@@ -1,7 +1,7 @@
 //! The interpreter, leaving out and going back.
 
 use super::frame::{Frame, Next, Rank};
-use super::told::{Mark, Run, ScopeMark, Told};
+use super::told::{Mark, Run, ScopeMark, Seat, Told};
 use super::tree::{Member, Place};
 use super::walk::Interpreter;
 use crate::scope::SkipDepth;
@@ -69,6 +69,10 @@ impl Interpreter {
                 found.extend(self.undoable_task(frame, index));
                 continue;
             }
+            if let Some(own_revert) = member.own_revert() {
+                found.extend(self.undoable_whole(frame, index, own_revert));
+                continue;
+            }
             let run = self.run(frame, index).expect("something in it was applied");
             let is_left = |inside: &Frame<'_>| {
                 (0..inside.place.members.len()).any(|member| !self.is_clear(inside, member))
@@ -86,6 +90,73 @@ impl Interpreter {
         found
     }
 
+    /// A flow is undone by its own revert, whatever is in it.
+    fn undoable_whole<'t>(
+        &self,
+        frame: &Frame<'t>,
+        index: usize,
+        own_revert: usize,
+    ) -> Option<(Rank, Next<'t>)> {
+        let mut path: Vec<_> = frame.path.iter().map(|number| -i64::from(*number)).collect();
+        if self.told_in(frame, index).all(|(_, told)| !has_effects(told.mark)) {
+            path.clear();
+            return Some(((0, false, 0, 0, path), Next::Settle(frame.clone(), index)));
+        }
+        let seat = (own_revert, frame.path.clone());
+        let mark = self.told.get(&seat).map(|told| told.mark);
+        let rank = (1, mark != Some(Mark::UndoAgain), 0, -(own_revert as i64), path);
+        matches!(mark, None | Some(Mark::UndoAgain)).then(|| (rank, Next::Undo(seat)))
+    }
+
+    /// What became of the tasks in a scope.
+    fn told_in(&self, frame: &Frame<'_>, index: usize) -> impl Iterator<Item = (&Seat, &Told)> {
+        let tasks = frame.place.members[index].inside.as_ref().map_or_else(Vec::new, |i| tasks_in(&i.place));
+        let path = frame.path.clone();
+        self.told.iter().filter(move |((task, at), _)| tasks.contains(task) && at.starts_with(&path))
+    }
+
+    /// Of a flow that is undone as a whole: what is in it is undone, and what is to be said of its parts is said.
+    pub fn undo_whole(&mut self, frame: &Frame<'_>, index: usize, is_left: impl Fn(Mark) -> bool) {
+        let seats: Vec<_> =
+            self.told_in(frame, index).filter(|(_, t)| is_left(t.mark)).map(|(s, _)| s.clone()).collect();
+        for seat in seats {
+            self.told.get_mut(&seat).expect("it was there").mark = Mark::Undone;
+        }
+    }
+
+    /// Its own revert went well. Those of flows in it that did not have nothing left to do.
+    pub fn undone_by(&mut self, (own_revert, path): &Seat) {
+        let tree = self.tree.clone();
+        let outermost = Frame::outermost(&tree);
+        let (place, index) = holder(&outermost, *own_revert).expect("it is of a flow");
+        let frame = Frame { place: place.place, path: path.clone(), around: place.around };
+        self.undo_whole(&frame, index, has_effects);
+        let within =
+            frame.place.members[index].inside.as_ref().map_or_else(Vec::new, |i| wholes_in(&i.place));
+        let half =
+            self.told.iter_mut().filter(|((called, at), _)| within.contains(called) && at.starts_with(path));
+        half.filter(|(_, told)| matches!(told.mark, Mark::Stuck | Mark::UndoAgain))
+            .for_each(|(_, told)| told.mark = Mark::Undone);
+    }
+
+    /// Of one flow of which that is all that is to be said, on the way back. True where there was one.
+    pub fn settle_wholes(&mut self, outermost: &Frame<'_>) -> bool {
+        let mut going_back = Vec::new();
+        if self.is_reverting {
+            going_back.push(outermost.clone());
+        } else {
+            going_back.extend(self.turned(outermost));
+        }
+        let next =
+            going_back.iter().flat_map(|frame| self.undoable(frame)).find_map(|(_, next)| match next {
+                Next::Settle(frame, index) => Some((frame, index)),
+                Next::Begin(..) | Next::Undo(_) => None,
+            });
+        let Some((frame, index)) = next else { return false };
+        self.undo_whole(&frame, index, |mark| mark == Mark::Failed(true));
+        true
+    }
+
     fn undoable_task<'t>(&self, frame: &Frame<'t>, index: usize) -> Option<(Rank, Next<'t>)> {
         let member = &frame.place.members[index];
         let mark = self.mark(frame, index)?;
@@ -95,6 +166,26 @@ impl Interpreter {
         let rank = (1, mark != Mark::UndoAgain, member.priority, -(member.order as i64), path);
         wants.then(|| (rank, Next::Undo(self.seat(frame, index))))
     }
+}
+
+/// Something is left to be undone.
+fn has_effects(mark: Mark) -> bool {
+    !matches!(mark, Mark::Skipped | Mark::Undone | Mark::Failed(true))
+}
+
+/// The own reverts in a place.
+pub fn wholes_in(place: &Place) -> Vec<usize> {
+    let inside = place.members.iter().filter_map(|member| member.inside.as_ref());
+    inside.flat_map(|inside| inside.own_revert.into_iter().chain(wholes_in(&inside.place))).collect()
+}
+
+/// Where the flow of an own revert is a member, in whatever iteration.
+fn holder<'t>(frame: &Frame<'t>, own_revert: usize) -> Option<(Frame<'t>, usize)> {
+    frame.place.members.iter().enumerate().find_map(|(index, member)| match member.own_revert() {
+        Some(found) if found == own_revert => Some((frame.clone(), index)),
+        _ if member.is_task() => None,
+        _ => holder(&frame.inside(index, 1), own_revert),
+    })
 }
 
 pub fn tasks_in(place: &Place) -> Vec<usize> {

@@ -4,9 +4,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
 
-use crate::decide::tests::shape::{Shape, flow_of, nested, t};
+use crate::decide::tests::shape::{Shape, flow_of, nested, own_revert, t};
 use crate::expression::names_of;
 use crate::flow::{Flow, Input, Inputs, Nested, Node, Pattern, RetryPolicy, Task};
+use crate::own_revert::OwnRevert;
+use crate::phase::Phase;
 use crate::plan::{OUTERMOST, Plan, Provider};
 use crate::scope::{Backoff, Map, Repeat, Scope, ScopeRetry, SkipDepth, Strategy as Tries, When};
 
@@ -54,6 +56,9 @@ enum What {
     When(usize, SkipDepth),
     /// What it runs for, or until when, depends on a task.
     Scope(bool),
+    /// It is undone as a whole, by what something gives: of what kind, and whether it may be missing.
+    OwnRevert(usize),
+    Phase(Phase),
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
@@ -117,6 +122,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => Just(What::TakeValue),
         6 => (0_usize..7, skips).prop_map(|(condition, skips)| What::When(condition, skips)),
         3 => prop::bool::weighted(0.1).prop_map(What::Scope),
+        5 => (0_usize..4).prop_map(What::OwnRevert),
+        3 => prop::sample::select(vec![Phase::Reserve, Phase::Configure, Phase::Acquire]).prop_map(What::Phase),
     ];
     (any::<Index>(), any::<Index>(), what).prop_map(|(who, on, what)| Wish { who, on, what })
 }
@@ -158,7 +165,25 @@ impl Draft {
         let mut flow = flow_of(self.outermost.pattern, self.nodes(0, wishes));
         flow.scope.clone_from(&self.outermost.scope);
         flow.parallel_max = self.parallel_max;
+        for wish in wishes.iter().filter(|wish| self.who(wish) == self.tasks.len() + self.flows.len()) {
+            self.undo(&mut flow.revert, wish);
+        }
         flow
+    }
+
+    fn undo(&self, revert: &mut Option<OwnRevert>, wish: &Wish) {
+        let What::OwnRevert(kind) = &wish.what else { return };
+        let at_once =
+            RetryPolicy { attempts_max: ATTEMPTS_MAX, pause_ms: 0, pause_ms_max: 0, factor_percent: 100 };
+        let revert = revert.get_or_insert_with(|| OwnRevert { retry: at_once, ..own_revert() });
+        let on = wish.on.index(self.tasks.len());
+        let input = match kind {
+            0 => return,
+            1 => Input::From(format!("of{on}")),
+            2 => Input::Optional(format!("number{on}")),
+            _ => Input::Output { task: format!("t{on}"), pointer: "/n".to_owned() },
+        };
+        revert.inputs.insert(format!("i{}", revert.inputs.len()), input);
     }
 
     /// The nodes of a flow, 0 for the outermost; a flow without tasks is none.
@@ -199,7 +224,8 @@ impl Draft {
                     task.revert_inputs.get_or_insert_default().insert("c".to_owned(), output);
                 }
                 What::When(kind, skips) => task.when = Some(when(*kind, on, *skips)),
-                What::Scope(_) => {}
+                What::Phase(phase) => task.phase = Some(*phase),
+                What::Scope(_) | What::OwnRevert(_) => {}
             }
         }
         Node::Task(task)
@@ -217,6 +243,8 @@ impl Draft {
                 What::Need => flow.needs.push(self.needed(wish)),
                 What::When(kind, skips) => flow.when = Some(when(*kind, on, *skips)),
                 What::Scope(is_odd) => depend(flow.scope.as_mut(), on, *is_odd),
+                What::OwnRevert(_) => self.undo(&mut flow.revert, wish),
+                What::Phase(phase) => flow.phase = Some(*phase),
                 What::Take | What::TakeBack | What::TakeValue => {}
             }
         }
@@ -224,7 +252,11 @@ impl Draft {
     }
 
     fn who(&self, wish: &Wish) -> usize {
-        wish.who.index(self.tasks.len() + self.flows.len())
+        match wish.what {
+            // The outermost flow is the last.
+            What::OwnRevert(_) => self.tasks.len() + wish.who.index(self.flows.len() + 1),
+            _ => wish.who.index(self.tasks.len() + self.flows.len()),
+        }
     }
 
     fn needed(&self, wish: &Wish) -> String {
@@ -274,7 +306,31 @@ pub fn is_valid(flow: &Flow) -> bool {
     let plan = Plan::of(flow);
     plan.cycles().is_empty()
         && flow.scope.as_ref().is_none_or(|scope| is_valid_scope(&plan, OUTERMOST, scope))
+        && is_valid_own_revert(&plan, OUTERMOST, flow.revert.as_ref(), flow.scope.as_ref())
+        && has_valid_phases(flow.pattern, &flow.nodes)
         && flow.nodes.iter().all(|node| is_valid_node(&plan, node))
+}
+
+fn is_valid_own_revert(plan: &Plan, flow: &str, revert: Option<&OwnRevert>, scope: Option<&Scope>) -> bool {
+    let Some(revert) = revert else { return true };
+    let is_valid = |input: &Input| match input {
+        Input::Output { task, .. } => {
+            plan.index(task).is_some_and(|task| plan.holds(flow, task))
+                || plan.relation(flow, task).is_allowed()
+        }
+        Input::From(name) => is_provided(&plan.provider_at_end(flow, name)),
+        Input::Literal(_) | Input::Argument(_) | Input::Optional(_) => true,
+    };
+    scope.is_none() && revert.inputs.values().all(is_valid)
+}
+
+fn has_valid_phases(pattern: Pattern, nodes: &[Node]) -> bool {
+    let phases: Vec<_> = nodes.iter().filter_map(Node::phase).collect();
+    match pattern {
+        Pattern::Graph => true,
+        Pattern::Linear => phases.is_sorted(),
+        Pattern::Unordered => phases.is_empty(),
+    }
 }
 
 fn is_valid_node(plan: &Plan, node: &Node) -> bool {
@@ -292,8 +348,12 @@ fn is_valid_node(plan: &Plan, node: &Node) -> bool {
                 let inputs = named.into_iter().chain(&task.revert_inputs).flat_map(|inputs| inputs.values());
                 inputs.into_iter().all(|input| is_valid_input(plan, &task.name, input))
             }
+            Node::Wait(_) => panic!("random flows have no waits"),
             Node::Flow(nested) => {
-                nested.scope.as_ref().is_none_or(|scope| is_valid_scope(plan, &nested.name, scope))
+                let scope = nested.scope.as_ref();
+                scope.is_none_or(|scope| is_valid_scope(plan, &nested.name, scope))
+                    && is_valid_own_revert(plan, &nested.name, nested.revert.as_ref(), scope)
+                    && has_valid_phases(nested.pattern, &nested.nodes)
                     && nested.nodes.iter().all(|node| is_valid_node(plan, node))
             }
         }
@@ -326,7 +386,12 @@ fn is_provided(provider: &Provider) -> bool {
 pub fn in_short(flow: &Flow) -> String {
     let nodes: String = flow.nodes.iter().map(|node| node_in_short(node, 1)).collect();
     let most = flow.parallel_max.map_or(String::new(), |most| format!(" at most {most}"));
-    format!("{}{}{most}:{nodes}", flow.pattern.word(), scope_in_short(flow.scope.as_ref()))
+    let revert = undo_in_short(flow.revert.as_ref());
+    format!("{}{}{most}{revert}:{nodes}", flow.pattern.word(), scope_in_short(flow.scope.as_ref()))
+}
+
+fn undo_in_short(revert: Option<&OwnRevert>) -> String {
+    revert.map_or(String::new(), |revert| format!(" reverts {:?}", revert.inputs.values()))
 }
 
 fn node_in_short(node: &Node, depth: usize) -> String {
@@ -343,12 +408,15 @@ fn node_in_short(node: &Node, depth: usize) -> String {
                 task.revert_inputs.as_ref().map_or(String::new(), |i| format!(" back {:?}", i.values()));
             (format!(" priority {}{inputs}{back}", task.priority), String::new())
         }
+        Node::Wait(_) => panic!("random flows have no waits"),
         Node::Flow(nested) => {
             let nodes = nested.nodes.iter().map(|node| node_in_short(node, depth + 1)).collect();
-            (format!(" {}{}:", nested.pattern.word(), scope_in_short(nested.scope.as_ref())), nodes)
+            let revert = undo_in_short(nested.revert.as_ref());
+            (format!(" {}{}{revert}:", nested.pattern.word(), scope_in_short(nested.scope.as_ref())), nodes)
         }
     };
-    format!("\n{}{}{needs}{when}{rest}{nodes}", "    ".repeat(depth), node.name())
+    let phase = node.phase().map_or(String::new(), |phase| format!(" in {}", phase.word()));
+    format!("\n{}{}{phase}{needs}{when}{rest}{nodes}", "    ".repeat(depth), node.name())
 }
 
 fn scope_in_short(scope: Option<&Scope>) -> String {

@@ -63,6 +63,8 @@ impl<'t> Step<'t> {
 pub enum Next<'t> {
     Begin(Frame<'t>, usize),
     Undo(Seat),
+    /// A flow with a revert of its own, in which nothing is left but what did nothing.
+    Settle(Frame<'t>, usize),
 }
 
 /// The smaller goes first: scopes, which take no call, then what is undone; what rests no more; the higher priority;

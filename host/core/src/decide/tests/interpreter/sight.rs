@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::told::ScopeMark;
+use super::told::{End, Mark, ScopeMark};
 use super::walk::Interpreter;
 use crate::call::Direction;
 use crate::decide::tests::model::{self, Seen};
@@ -33,8 +33,11 @@ impl Interpreter {
         until.holds(value).ok()
     }
 
-    /// The input of a task's call; none where nobody gives one of its properties.
+    /// The input of a call; none where nobody gives one of its properties.
     pub fn input(&self, task: usize, path: &[u32], direction: Direction) -> Option<Value> {
+        if let Some(flow) = self.names.flow_of(task) {
+            return self.input_of_whole(flow, path);
+        }
         let task = self.flow.tasks().nth(task).expect("it is a task");
         let inputs = match (direction, &task.revert_inputs, &task.inputs) {
             (Direction::Revert, Some(inputs), _) | (_, _, Inputs::Named(inputs)) => inputs,
@@ -44,6 +47,63 @@ impl Interpreter {
             .iter()
             .map(|(property, input)| Some((property.clone(), self.resolve(&task.name, path, input)?)));
         resolved.collect::<Option<serde_json::Map<_, _>>>().map(Value::Object)
+    }
+
+    /// Of what is inside the flow that is left out which nobody came to give.
+    fn input_of_whole(&self, flow: &str, path: &[u32]) -> Option<Value> {
+        let (revert, inside) = model::own_revert(&self.flow, flow);
+        let mut given = serde_json::Map::new();
+        for (property, input) in &revert.inputs {
+            let (value, provider) = match input {
+                Input::Output { task, .. } => (self.resolve(flow, path, input), Some(task.clone())),
+                Input::From(name) | Input::Optional(name) => {
+                    let seen = model::seen_at_end(&self.flow, flow, name);
+                    (self.value(flow, path, name, seen.clone()), seen.task())
+                }
+                Input::Literal(_) | Input::Argument(_) => (self.resolve(flow, path, input), None),
+            };
+            let may_be_left_out =
+                matches!(input, Input::Optional(_)) || provider.is_some_and(|task| inside.contains(&task));
+            match value {
+                Some(value) => drop(given.insert(property.clone(), value)),
+                None if may_be_left_out => {}
+                None => return None,
+            }
+        }
+        Some(Value::Object(given))
+    }
+
+    /// What the own revert of a flow is told of how it ended, as far as that follows from the marks: none where
+    /// something in it was already being undone.
+    pub fn end_of_whole(&self, flow: &str, path: &[u32]) -> Option<End> {
+        let (_, inside) = model::own_revert(&self.flow, flow);
+        let inside = |name: &str| inside.contains(name);
+        let tasks = self
+            .told
+            .iter()
+            .filter(|((task, at), _)| inside(&self.names.called[*task]) && at.starts_with(path));
+        let tasks: Vec<_> = tasks.collect();
+        let is_any = |is_it: fn(Mark) -> bool| tasks.iter().any(|(_, told)| is_it(told.mark));
+        let scopes = self.scopes.iter().filter(|((_, at), _)| at.starts_with(path));
+        let mut scopes = scopes.filter(|((scope, _), _)| model::scopes_in(&self.flow, flow).contains(scope));
+        if is_any(|mark| matches!(mark, Mark::Undoing | Mark::UndoAgain | Mark::Stuck)) {
+            return None;
+        }
+        if is_any(|mark| mark == Mark::Doubt) {
+            return Some(End::Interrupted);
+        }
+        if is_any(|mark| matches!(mark, Mark::Failed(_) | Mark::Again))
+            || scopes.any(|(_, run)| matches!(run.mark, ScopeMark::Failed { .. }))
+        {
+            return Some(End::Failed(String::new()));
+        }
+        let applied: std::collections::BTreeSet<_> =
+            tasks.iter().filter(|(_, told)| told.mark == Mark::Applied).map(|((task, _), _)| *task).collect();
+        let outputs = applied.into_iter().filter_map(|task| {
+            let name = &self.names.called[task];
+            Some((name.clone(), self.given(&self.eye(flow, path), name, "")?))
+        });
+        Some(End::Applied(Value::Object(outputs.collect())))
     }
 
     pub fn resolve(&self, reader: &str, path: &[u32], input: &Input) -> Option<Value> {

@@ -20,7 +20,16 @@ pub enum Mark {
     Stuck,
 }
 
-/// A task in one iteration of the scopes around it, by its order in the definition.
+/// How the flow of an own revert ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    Applied(Value),
+    /// The first failure is not told apart: its text is empty.
+    Failed(String),
+    Interrupted,
+}
+
+/// A task or own revert in one iteration of the scopes around it, by its order in the definition.
 pub type Seat = (usize, Vec<u32>);
 
 /// What became of a task in one iteration.

@@ -8,7 +8,7 @@ use crate::flow::{Flow, Node};
 use crate::plan::OUTERMOST;
 use crate::scope::{Scope, When};
 
-/// The outermost flow, or the inside of a nested flow that has a scope or a condition.
+/// The outermost flow, or the inside of a flow that has a scope, a condition or a revert of its own.
 #[derive(Debug)]
 pub struct Place {
     pub members: Vec<Member>,
@@ -16,7 +16,7 @@ pub struct Place {
     pub before: Vec<BTreeSet<usize>>,
 }
 
-/// A task, or a nested flow that has a scope or a condition.
+/// A task, or a flow that has a scope, a condition or a revert of its own.
 #[derive(Debug)]
 pub struct Member {
     pub name: String,
@@ -33,6 +33,8 @@ pub struct Member {
 #[derive(Debug)]
 pub struct Inside {
     pub scope: Option<Scope>,
+    /// Its own revert, numbered behind all tasks, in the order of definition.
+    pub own_revert: Option<usize>,
     pub place: Place,
 }
 
@@ -45,6 +47,10 @@ impl Member {
         self.inside.as_ref()?.scope.as_ref()
     }
 
+    pub fn own_revert(&self) -> Option<usize> {
+        self.inside.as_ref()?.own_revert
+    }
+
     pub fn is_map(&self) -> bool {
         matches!(self.scope(), Some(Scope::Map(_)))
     }
@@ -53,10 +59,14 @@ impl Member {
 impl Place {
     /// The place that a whole flow is; where it has a scope, that is the one member.
     pub fn of(flow: &Flow) -> Self {
-        let mut reader = Reader { before: model::before(flow), tasks: 0, scopes: 0 };
-        let Some(scope) = &flow.scope else { return reader.place(&flow.nodes) };
+        let own_reverts = flow.tasks().count();
+        let mut reader = Reader { before: model::before(flow), tasks: 0, scopes: 0, own_reverts };
+        if flow.scope.is_none() && flow.revert.is_none() {
+            return reader.place(&flow.nodes);
+        }
         reader.scopes += 1;
-        let inside = Inside { scope: Some(scope.clone()), place: reader.place(&flow.nodes) };
+        let own_revert = reader.own_revert(flow.revert.is_some());
+        let inside = Inside { scope: flow.scope.clone(), own_revert, place: reader.place(&flow.nodes) };
         let member = Member {
             name: OUTERMOST.to_owned(),
             order: 0,
@@ -85,7 +95,9 @@ impl Place {
 /// What of its names the interpreter looks up again and again.
 #[derive(Debug, Default)]
 pub struct Names {
-    pub tasks: Vec<String>,
+    /// The tasks, then the own reverts, in the order of definition.
+    pub called: Vec<String>,
+    own_reverts: Vec<String>,
     /// By task and nested flow: the scopes around it that run again, itself included, the outermost first.
     pub around: BTreeMap<String, Vec<String>>,
     pub scopes: BTreeMap<String, Scope>,
@@ -95,19 +107,30 @@ impl Names {
     pub fn of(flow: &Flow) -> Self {
         let mut names = Self::default();
         let around = names.scope(OUTERMOST, flow.scope.as_ref(), &[]);
+        names.own_reverts.extend(flow.revert.as_ref().map(|_| OUTERMOST.to_owned()));
         names.nodes(&flow.nodes, &around);
+        let own_reverts = names.own_reverts.iter().map(|flow| format!("{flow}.revert"));
+        names.called.extend(own_reverts);
         names
+    }
+
+    /// The flow of an own revert; none for a task.
+    pub fn flow_of(&self, called: usize) -> Option<&str> {
+        let first = self.called.len() - self.own_reverts.len();
+        called.checked_sub(first).map(|own_revert| self.own_reverts[own_revert].as_str())
     }
 
     fn nodes(&mut self, nodes: &[Node], around: &[String]) {
         for node in nodes {
             match node {
                 Node::Task(task) => {
-                    self.tasks.push(task.name.clone());
+                    self.called.push(task.name.clone());
                     self.around.insert(task.name.clone(), around.to_vec());
                 }
+                Node::Wait(_) => panic!("random flows have no waits"),
                 Node::Flow(nested) => {
                     let around = self.scope(&nested.name, nested.scope.as_ref(), around);
+                    self.own_reverts.extend(nested.revert.as_ref().map(|_| nested.name.clone()));
                     self.nodes(&nested.nodes, &around);
                 }
             }
@@ -126,9 +149,15 @@ struct Reader {
     before: BTreeMap<String, BTreeSet<String>>,
     tasks: usize,
     scopes: usize,
+    own_reverts: usize,
 }
 
 impl Reader {
+    fn own_revert(&mut self, is_any: bool) -> Option<usize> {
+        self.own_reverts += usize::from(is_any);
+        is_any.then(|| self.own_reverts - 1)
+    }
+
     fn place(&mut self, nodes: &[Node]) -> Place {
         let mut members = Vec::new();
         self.flow(nodes, &mut members);
@@ -150,17 +179,19 @@ impl Reader {
         for node in nodes {
             let from = members.len();
             match node {
-                Node::Flow(nested) if nested.scope.is_none() && nested.when.is_none() => {
+                Node::Flow(nested) if !model::is_whole(nested) => {
                     self.flow(&nested.nodes, members);
                     continue;
                 }
                 Node::Flow(nested) => {
                     let order = self.scopes;
                     self.scopes += 1;
+                    let own_revert = self.own_revert(nested.revert.is_some());
                     let place = self.place(&nested.nodes);
-                    let inside = Some(Inside { scope: nested.scope.clone(), place });
+                    let inside = Some(Inside { scope: nested.scope.clone(), own_revert, place });
                     members.push(self.member(node, order, 0, inside));
                 }
+                Node::Wait(_) => panic!("random flows have no waits"),
                 Node::Task(task) => {
                     self.tasks += 1;
                     members.push(self.member(node, self.tasks - 1, task.priority, None));

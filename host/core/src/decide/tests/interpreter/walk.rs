@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::back::tasks_in;
+use super::back::{tasks_in, wholes_in};
 use super::frame::{Frame, Key, Next, Rank};
 use super::told::{Mark, Run, ScopeMark, Seat, Told};
 use super::tree::{Member, Names, Place};
@@ -64,7 +64,9 @@ impl Interpreter {
         while self.end.is_none() && !self.is_suspended {
             let is_failed = !self.is_reverting && self.reaches(&outermost).contains(&outermost.key());
             let may_begin = self.request.is_none() && !is_failed;
-            if !self.is_reverting && self.settle_scopes(&outermost, may_begin) {
+            if self.settle_wholes(&outermost)
+                || !self.is_reverting && self.settle_scopes(&outermost, may_begin)
+            {
                 continue;
             }
             if may_begin && self.begin(&outermost) {
@@ -120,7 +122,8 @@ impl Interpreter {
     /// What has effects, or may.
     pub fn residue(&self) -> Vec<Seat> {
         let remains = |mark| !matches!(mark, Mark::Skipped | Mark::Undone | Mark::Failed(true));
-        self.told.iter().filter(|(_, told)| remains(told.mark)).map(|(seat, _)| seat.clone()).collect()
+        let told = self.told.iter().filter(|((called, _), _)| self.names.flow_of(*called).is_none());
+        told.filter(|(_, told)| remains(told.mark)).map(|(seat, _)| seat.clone()).collect()
     }
 }
 
@@ -170,6 +173,18 @@ impl Interpreter {
             frames.extend(self.under_way(frame, index).iter().flat_map(|inside| self.forward(inside)));
         }
         frames
+    }
+
+    /// The insides of scopes that are undone to be tried again, while what is around them goes forward.
+    pub fn turned<'t>(&self, outermost: &Frame<'t>) -> Vec<Frame<'t>> {
+        let mut turned = Vec::new();
+        for frame in self.forward(outermost) {
+            for index in 0..frame.place.members.len() {
+                let run = self.run(&frame, index).filter(|run| run.mark == ScopeMark::Turned);
+                turned.extend(run.map(|run| frame.inside(index, run.number)));
+            }
+        }
+        turned
     }
 
     /// The frames in which nothing begins any more, as a failure reaches them: each with all that is in it.
@@ -245,7 +260,8 @@ impl Interpreter {
 
     /// No call runs in it.
     fn is_quiet(&self, frame: &Frame<'_>) -> bool {
-        let tasks = tasks_in(frame.place);
+        let mut tasks = tasks_in(frame.place);
+        tasks.extend(wholes_in(frame.place));
         let mut calling = self.calling().into_iter();
         !calling.any(|(task, path)| tasks.contains(&task) && path.starts_with(&frame.path))
     }
@@ -321,18 +337,20 @@ impl Interpreter {
         match next.into_iter().next() {
             None => false,
             Some((_, Next::Undo(seat))) => {
-                let told = self.told.get_mut(&seat).expect("it was applied");
-                if told.mark == Mark::Failed(true) {
+                if let Some(told) = self.told.get_mut(&seat).filter(|told| told.mark == Mark::Failed(true)) {
                     told.mark = Mark::Undone;
-                } else if has_room {
+                    return true;
+                }
+                if has_room {
+                    // Of an own revert nothing was told before.
+                    let told = self.told.entry(seat).or_insert_with(|| Told::of(Mark::Undoing));
                     told.mark = Mark::Undoing;
                     told.undo_calls += 1;
-                } else {
-                    return false;
                 }
-                true
+                has_room
             }
             Some((_, Next::Begin(frame, member))) => self.begin_member(&frame, member, has_room),
+            Some((_, Next::Settle(..))) => unreachable!("that is said before anything begins"),
         }
     }
 

@@ -46,6 +46,8 @@ fn flow() -> Arc<Flow> {
         when: None,
         memory_bytes_max: None,
         in_doubt: Default::default(),
+        observe: Default::default(),
+        phase: None,
     };
     Arc::new(Flow::linear([task]))
 }
