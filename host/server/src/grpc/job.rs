@@ -244,8 +244,8 @@ impl JobService for JobPlane {
 
     async fn answer(&self, request: Request<v1::AnswerJobRequest>) -> Result<Response<v1::Job>, Status> {
         let (principal, request) = asked(request)?;
-        let answer = demand::answer(&request, &principal);
-        self.demand(&principal, (&request.job, &request.etag), &[answer], &request.comment).await
+        let answer = demand::answer(&request, &principal)?;
+        self.demand(&principal, (&request.job, &request.etag), &[answer], "").await
     }
 
     async fn release(&self, request: Request<v1::ReleaseJobRequest>) -> Result<Response<v1::Job>, Status> {

@@ -11,7 +11,7 @@ use windlass_proto::v1;
 use super::time::instant;
 use super::{checked, known, mask};
 use crate::engine::EngineError;
-use crate::engine::job::Demand;
+use crate::engine::job::{Demand, REASON_BYTES_MAX};
 use crate::engine::submit::PRIORITY_MAX;
 
 /// What an update can replace.
@@ -46,11 +46,17 @@ pub fn cancel(mode: i32) -> Result<Demand, EngineError> {
 }
 
 /// What the principal says who asks.
-pub fn answer(request: &v1::AnswerJobRequest, principal: &str) -> Demand {
+pub fn answer(request: &v1::AnswerJobRequest, principal: &str) -> Result<Demand, EngineError> {
+    let mut problems = Problems::default();
+    if request.comment.len() > REASON_BYTES_MAX {
+        let message = format!("has {} bytes: at most {REASON_BYTES_MAX}", request.comment.len());
+        problems.add("comment", message);
+    }
     let task = request.task.clone().unwrap_or_default();
     let task = InstanceName { task: task.task, iteration: task.iteration };
     let (is_approved, comment) = (request.approved, request.comment.clone());
-    Demand::Answer { task, verdict: Verdict { is_approved, principal: principal.to_owned(), comment } }
+    let verdict = Verdict { is_approved, principal: principal.to_owned(), comment };
+    checked(problems, Demand::Answer { task, verdict })
 }
 
 pub fn resolve(task: Option<&v1::TaskInstanceName>, resolution: i32) -> Result<Demand, EngineError> {
