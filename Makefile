@@ -42,10 +42,12 @@ suites:
 	$(CARGO) test --release --locked
 	WINDLASS_TEST_STORE=postgres $(CARGO) test --release --locked $(ON_EVERY_STORE:%=--test %) -- $(ON_ONE_STORE:%=--skip %)
 
-# Jobs a second on each store, beside the floors of the same run. For a quiet machine; a few minutes once built.
+# What a host does, as its clients see it, beside the floor of the same run; then what PostgreSQL costs. For a quiet machine:
+# ten minutes once built. BENCH=--quick takes one, and BENCH=--help tells what else there is.
+BENCH ?=
 bench: build plugins
-	$(CARGO) build --release --locked --bin bench_store
-	target/release/bench_store
+	$(CARGO) build --release --locked --bin bench --bin bench_store
+	target/release/bench $(BENCH)
 	tests/postgres run env WINDLASS_TEST_STORE=postgres target/release/bench_store
 
 check: toolchain

@@ -71,14 +71,28 @@ impl<Output, Undo> Applied<Output, Undo> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence<Output, Undo, Handle = NoHandle> {
     pub end: End<Output, Handle>,
-    /// Every undo record of every attempt, oldest first. Attempts that were repeated have written theirs again.
-    pub undo: Vec<Undo>,
+    /// Every undo record of every attempt, oldest first. Attempts that were repeated have written theirs again. What most
+    /// reverts want is [`Evidence::into_records`].
+    pub undo: Vec<UndoRecord<Undo>>,
+}
+
+/// An undo record, and who wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UndoRecord<Undo> {
+    /// The task that wrote it: of a revert of its own, the task that is undone; of the own revert of a flow, any in the flow.
+    pub task: String,
+    /// Which of the task's instances: see [`Context::iteration`].
+    pub iteration: Vec<u32>,
+    /// The attempt of apply that wrote it, from 1. 0 where that is not known: an older version of the host kept it.
+    pub attempt: u32,
+    pub undo: Undo,
 }
 
 /// How the apply ended. Only an [`ObservedAction`](crate::ObservedAction) has handles.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End<Output, Handle = NoHandle> {
-    /// Also where it was accepted first, and found present.
+    /// Also where it was accepted first, and found present. The own revert of a flow is told what each task in the flow gave,
+    /// by their names. So the output of an action that is meant for that is a map, or a struct that takes any part of them.
     Applied(Output),
     /// Begun, and not known to be there yet.
     Accepted(Handle),
@@ -86,6 +100,19 @@ pub enum End<Output, Handle = NoHandle> {
     Failed { fault: Fault, handle: Option<Handle> },
     /// Nobody knows how far it came: the host was lost while it ran.
     Interrupted,
+    /// Told to the own revert of a flow, and to nobody else: not everything in the flow is applied or skipped.
+    Partial(Partial<Output>),
+}
+
+/// A flow of which not everything is applied or skipped, as its own revert is told.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partial<Output> {
+    /// What each of its tasks that is applied gave, by their names.
+    pub outputs: Output,
+    /// The first failure of what is not undone yet, where something in it failed. [`Context::failures`] tells of all.
+    pub failure: Option<Fault>,
+    /// Of the apply of something in it nobody knows how it ended.
+    pub is_interrupted: bool,
 }
 
 /// The handle of an [`Action`]: there is none, for its apply is never accepted.
@@ -103,8 +130,13 @@ impl<Output, Undo, Handle> Evidence<Output, Undo, Handle> {
     pub fn output(&self) -> Option<&Output> {
         match &self.end {
             End::Applied(output) => Some(output),
-            End::Accepted(_) | End::Failed { .. } | End::Interrupted => None,
+            End::Accepted(_) | End::Failed { .. } | End::Interrupted | End::Partial(_) => None,
         }
+    }
+
+    /// What was written to be undone, oldest first, whoever wrote it.
+    pub fn into_records(self) -> Vec<Undo> {
+        self.undo.into_iter().map(|record| record.undo).collect()
     }
 
     /// The handle, if the apply was accepted and has not become ready. One that has left its output instead.
@@ -112,7 +144,7 @@ impl<Output, Undo, Handle> Evidence<Output, Undo, Handle> {
         match &self.end {
             End::Accepted(handle) => Some(handle),
             End::Failed { handle, .. } => handle.as_ref(),
-            End::Applied(_) | End::Interrupted => None,
+            End::Applied(_) | End::Interrupted | End::Partial(_) => None,
         }
     }
 }

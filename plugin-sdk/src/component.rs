@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::action::End;
+use crate::action::{End, Partial, UndoRecord};
 use crate::bindings::windlass::plugin::{job, journal, types as wit};
-use crate::context::Prior;
+use crate::context::{Prior, TaskFault};
 use crate::dispatch::{self, Call, Entry, JSON, Raw, RawDone, RawEvidence, RawObservation};
 use crate::failure::{Failure, Fault};
 use crate::host::Host;
@@ -38,7 +38,7 @@ pub fn observe(
     call: wit::Call,
     input: wit::Payload,
     evidence: wit::Evidence,
-) -> Result<observer::Observation, wit::Failure> {
+) -> Result<observer::Observation, wit::Fault> {
     Ok(Entry::observe(entries, &Imports, &call.into(), input.into(), evidence.into())?.into())
 }
 
@@ -66,8 +66,14 @@ impl Host for Imports {
         Ok(journal::alive()?)
     }
 
-    fn failures(&self) -> Vec<(String, Fault)> {
-        job::failures().into_iter().map(|(task, fault)| (task, fault.into())).collect()
+    fn failures(&self) -> Vec<TaskFault> {
+        let failures = job::failures().into_iter();
+        let failures = failures.map(|wit::TaskFault { task, iteration, fault }| TaskFault {
+            task,
+            iteration,
+            fault: told(fault),
+        });
+        failures.collect()
     }
 }
 
@@ -85,7 +91,7 @@ impl From<RawDone> for wit::Done {
             Done::Accepted(accepted) => wit::Done::Accepted(wit::Accepted {
                 handle: json(accepted.handle),
                 undo: accepted.undo.map(json),
-                observe_after_ms: milliseconds(accepted.observe_after),
+                observe_after_ms: accepted.observe_after.map(milliseconds),
             }),
         }
     }
@@ -96,6 +102,7 @@ impl From<RawObservation> for observer::Observation {
         match observation {
             Observation::Present(output) => Self::Present(json(output)),
             Observation::Absent(fault) => Self::Absent(fault.map(Into::into)),
+            Observation::Failed(fault) => Self::Failed(fault.into()),
             Observation::Drifted(fault) => Self::Drifted(fault.map(Into::into)),
             Observation::Unknown { after } => Self::Unknown(after.map(milliseconds)),
         }
@@ -107,12 +114,22 @@ impl From<wit::Evidence> for RawEvidence {
         let end = match evidence.end {
             wit::End::Applied(output) => End::Applied(output.into()),
             wit::End::Accepted(handle) => End::Accepted(handle.into()),
-            wit::End::Failed((fault, handle)) => {
-                End::Failed { fault: fault.into(), handle: handle.map(Raw::from) }
+            wit::End::Failed(wit::Failed { fault, handle }) => {
+                End::Failed { fault: told(fault), handle: handle.map(Raw::from) }
             }
             wit::End::Interrupted => End::Interrupted,
+            wit::End::Partial(wit::Partial { outputs, failure, is_interrupted }) => {
+                let (outputs, failure) = (outputs.into(), failure.map(told));
+                End::Partial(Partial { outputs, failure, is_interrupted })
+            }
         };
-        RawEvidence { end, undo: evidence.undo.into_iter().map(Raw::from).collect() }
+        let undo = evidence.undo.into_iter().map(|record| UndoRecord {
+            task: record.task,
+            iteration: record.iteration,
+            attempt: record.attempt,
+            undo: record.undo.into(),
+        });
+        RawEvidence { end, undo: undo.collect() }
     }
 }
 
@@ -145,11 +162,10 @@ impl From<wit::Call> for Call {
     }
 }
 
-impl From<wit::Fault> for Fault {
-    fn from(fault: wit::Fault) -> Self {
-        let detail = fault.detail.map(|detail| dispatch::fault_detail(&detail.media_type, &detail.bytes));
-        Fault { class: fault.class, message: fault.message, causes: fault.causes, detail }
-    }
+/// Not `From`, which makes a fault of any error, as which the bindings show that of the package.
+fn told(fault: wit::Fault) -> Fault {
+    let detail = fault.detail.map(|detail| dispatch::fault_detail(&detail.media_type, &detail.bytes));
+    Fault { class: fault.class, message: fault.message, causes: fault.causes, detail }
 }
 
 impl From<Fault> for wit::Fault {

@@ -22,6 +22,16 @@ pub enum Prior {
     Interrupted,
 }
 
+/// The failure of a task of the job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFault {
+    /// The name of the task within its flow.
+    pub task: String,
+    /// Which of the task's instances: see [`Context::iteration`].
+    pub iteration: Vec<u32>,
+    pub fault: Fault,
+}
+
 /// One call, as the action sees it. `Undo` is the action's type of undo record.
 pub struct Context<'a, Undo> {
     call: &'a Call,
@@ -89,7 +99,8 @@ impl<'a, Undo> Context<'a, Undo> {
         UNIX_EPOCH + Duration::from_millis(self.call.deadline_ms)
     }
 
-    /// What the operation or the submitter attached to the job.
+    /// What the operation or the submitter attached to the job: its labels. Names that begin with `host.` are the host's own;
+    /// ignore those that you do not know.
     pub fn attributes(&self) -> &[(String, String)] {
         &self.call.attributes
     }
@@ -138,8 +149,9 @@ impl<'a, Undo> Context<'a, Undo> {
         Ok(Duration::from_millis(self.host.alive()?))
     }
 
-    /// For revert: the failures of the job so far, by task.
-    pub fn failures(&self) -> Vec<(String, Fault)> {
+    /// For revert: why tasks of the job are not applied, in the order of the flow. Of a scope that was tried again those of
+    /// its last try.
+    pub fn failures(&self) -> Vec<TaskFault> {
         self.host.failures()
     }
 }

@@ -4,10 +4,11 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::action::{Action, Applied, End, Evidence};
+use crate::action::{Action, Applied, End, Evidence, Partial, UndoRecord};
 use crate::context::{Context, Prior};
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::host::Host;
 use crate::observed::{Accepted, Done, Observation, ObservedAction};
 
@@ -42,7 +43,7 @@ pub struct Raw {
 #[derive(Debug, Clone)]
 pub struct RawEvidence {
     pub end: End<Raw, Raw>,
-    pub undo: Vec<Raw>,
+    pub undo: Vec<UndoRecord<Raw>>,
 }
 
 /// An apply that did not fail, encoded.
@@ -53,7 +54,7 @@ pub type RawObservation = Observation<Vec<u8>>;
 
 type ApplyFunction = fn(&dyn Host, &Call, Raw) -> Result<RawDone, Failure>;
 type RevertFunction = fn(&dyn Host, &Call, Raw, RawEvidence) -> Result<Option<Vec<u8>>, Failure>;
-type ObserveFunction = fn(&dyn Host, &Call, Raw, RawEvidence) -> Result<RawObservation, Failure>;
+type ObserveFunction = fn(&dyn Host, &Call, Raw, RawEvidence) -> Result<RawObservation, Fault>;
 
 /// An action by its name, without its types.
 pub struct Entry {
@@ -65,14 +66,19 @@ pub struct Entry {
 
 impl Entry {
     pub const fn of<A: Action>() -> Self {
-        Entry { name: A::NAME, apply: apply_action::<A>, revert: revert_action::<A>, observe: None }
+        Entry {
+            name: A::NAME,
+            apply: apply_action::<A>,
+            revert: |host, call, input, evidence| revert(A::NAME, A::revert, host, call, input, evidence),
+            observe: None,
+        }
     }
 
     pub const fn observed<A: ObservedAction>() -> Self {
         Entry {
             name: A::NAME,
             apply: apply_observed::<A>,
-            revert: revert_observed::<A>,
+            revert: |host, call, input, evidence| revert(A::NAME, A::revert, host, call, input, evidence),
             observe: Some(observe::<A>),
         }
     }
@@ -100,11 +106,11 @@ impl Entry {
         call: &Call,
         input: Raw,
         evidence: RawEvidence,
-    ) -> Result<RawObservation, Failure> {
+    ) -> Result<RawObservation, Fault> {
         let entry = find(entries, &call.action)?;
         let Some(observe) = entry.observe else {
             let message = format!("{} is no observed action: there is nothing to observe", entry.name);
-            return Err(Failure::reject("action.not_observed", message));
+            return Err(Fault::new("action.not_observed", message));
         };
         observe(host, call, input, evidence)
     }
@@ -123,15 +129,28 @@ pub(crate) fn apply_action<A: Action>(host: &dyn Host, call: &Call, input: Raw) 
     encode_applied(&A::apply(&Context::new(call, host), input)?)
 }
 
-pub(crate) fn revert_action<A: Action>(
+/// The revert of an action, whichever kind it is.
+type Revert<Input, Output, Undo, Handle> =
+    fn(&Context<'_, Undo>, Input, Evidence<Output, Undo, Handle>) -> Result<Option<Value>, Failure>;
+
+pub(crate) fn revert<Input, Output, Undo, Handle>(
+    action: &str,
+    revert: Revert<Input, Output, Undo, Handle>,
     host: &dyn Host,
     call: &Call,
     input: Raw,
     evidence: RawEvidence,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let input = decode_input(A::NAME, &input)?;
-    let evidence = decode_evidence(A::NAME, evidence)?;
-    encode_said(A::revert(&Context::new(call, host), input, evidence)?)
+) -> Result<Option<Vec<u8>>, Failure>
+where
+    Input: DeserializeOwned,
+    Output: DeserializeOwned,
+    Undo: DeserializeOwned,
+    Handle: DeserializeOwned,
+{
+    let input = decode_input(action, &input)?;
+    let evidence = decode_evidence(action, evidence)?;
+    let said = revert(&Context::new(call, host), input, evidence)?;
+    said.map(|said| encode(&said, "the revert's value")).transpose()
 }
 
 pub(crate) fn apply_observed<A: ObservedAction>(
@@ -148,28 +167,18 @@ pub(crate) fn apply_observed<A: ObservedAction>(
     Ok(Done::Accepted(Accepted { handle, undo, observe_after }))
 }
 
-pub(crate) fn revert_observed<A: ObservedAction>(
-    host: &dyn Host,
-    call: &Call,
-    input: Raw,
-    evidence: RawEvidence,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let input = decode_input(A::NAME, &input)?;
-    let evidence = decode_evidence(A::NAME, evidence)?;
-    encode_said(A::revert(&Context::new(call, host), input, evidence)?)
-}
-
 pub(crate) fn observe<A: ObservedAction>(
     host: &dyn Host,
     call: &Call,
     input: Raw,
     evidence: RawEvidence,
-) -> Result<RawObservation, Failure> {
+) -> Result<RawObservation, Fault> {
     let input = decode_input(A::NAME, &input)?;
     let evidence = decode_evidence(A::NAME, evidence)?;
     Ok(match A::observe(&Context::new(call, host), input, evidence)? {
         Observation::Present(output) => Observation::Present(encode(&output, "the output")?),
         Observation::Absent(fault) => Observation::Absent(fault),
+        Observation::Failed(fault) => Observation::Failed(fault),
         Observation::Drifted(fault) => Observation::Drifted(fault),
         Observation::Unknown { after } => Observation::Unknown { after },
     })
@@ -195,16 +204,23 @@ where
         Failure::broken("evidence.invalid", format!("{what} of {action} does not decode: {error}"))
     };
     let handle = |handle: &Raw| decode(handle).map_err(|error| invalid("the handle", error));
+    let output = |output: &Raw| decode(output).map_err(|error| invalid("the output", error));
     let end = match evidence.end {
-        End::Applied(output) => End::Applied(decode(&output).map_err(|error| invalid("the output", error))?),
+        End::Applied(given) => End::Applied(output(&given)?),
         End::Accepted(accepted) => End::Accepted(handle(&accepted)?),
         End::Failed { fault, handle: accepted } => {
             End::Failed { fault, handle: accepted.as_ref().map(handle).transpose()? }
         }
         End::Interrupted => End::Interrupted,
+        End::Partial(Partial { outputs, failure, is_interrupted }) => {
+            End::Partial(Partial { outputs: output(&outputs)?, failure, is_interrupted })
+        }
     };
-    let undo = evidence.undo.iter().map(decode).collect::<Result<_, _>>();
-    Ok(Evidence { end, undo: undo.map_err(|error| invalid("an undo record", error))? })
+    let undo = evidence.undo.into_iter().map(|UndoRecord { task, iteration, attempt, undo }| {
+        let undo = decode(&undo).map_err(|error| invalid("an undo record", error))?;
+        Ok(UndoRecord { task, iteration, attempt, undo })
+    });
+    Ok(Evidence { end, undo: undo.collect::<Result<_, Failure>>()? })
 }
 
 fn encode_applied<Output: Serialize, Undo: Serialize>(
@@ -216,10 +232,6 @@ fn encode_applied<Output: Serialize, Undo: Serialize>(
 
 fn encode_undo(undo: Option<&impl Serialize>) -> Result<Option<Vec<u8>>, Failure> {
     undo.map(|undo| encode(undo, "the undo record")).transpose()
-}
-
-fn encode_said(said: Option<serde_json::Value>) -> Result<Option<Vec<u8>>, Failure> {
-    said.map(|said| encode(&said, "the revert's value")).transpose()
 }
 
 /// Why a payload does not decode.
@@ -281,7 +293,8 @@ mod tests {
             _: u32,
             evidence: Evidence<u32, String>,
         ) -> Result<Option<serde_json::Value>, Failure> {
-            Ok(Some(serde_json::json!({ "output": evidence.output(), "undo": evidence.undo })))
+            let output = evidence.output().copied();
+            Ok(Some(serde_json::json!({ "output": output, "undo": evidence.into_records() })))
         }
     }
 
@@ -297,14 +310,15 @@ mod tests {
         type Handle = u64;
 
         fn apply(_: &Context<'_, String>, input: u32) -> Result<Done<u32, String, u64>, Failure> {
-            Ok(Accepted::new(u64::from(input), Duration::from_secs(5)).with_undo("forget".into()).into())
+            let accepted = Accepted::new(u64::from(input)).observe_after(Duration::from_secs(5));
+            Ok(accepted.with_undo("forget".into()).into())
         }
 
         fn observe(
             _: &Context<'_, String>,
             input: u32,
             evidence: Evidence<u32, String, u64>,
-        ) -> Result<Observation<u32>, Failure> {
+        ) -> Result<Observation<u32>, Fault> {
             Ok(match evidence.handle() {
                 Some(handle) if *handle == u64::from(input) => Observation::Present(input * 2),
                 Some(_) => Observation::drifted("later.other", "it is that of another number"),
@@ -317,7 +331,8 @@ mod tests {
             _: u32,
             evidence: Evidence<u32, String, u64>,
         ) -> Result<Option<serde_json::Value>, Failure> {
-            Ok(Some(serde_json::json!({ "handle": evidence.handle(), "undo": evidence.undo })))
+            let handle = evidence.handle().copied();
+            Ok(Some(serde_json::json!({ "handle": handle, "undo": evidence.into_records() })))
         }
     }
 
@@ -339,12 +354,16 @@ mod tests {
         Entry::revert(ACTIONS, &MemoryHost::default(), &call(action), json("21"), evidence)
     }
 
-    fn observe(action: &str, evidence: RawEvidence) -> Result<RawObservation, Failure> {
+    fn observe(action: &str, evidence: RawEvidence) -> Result<RawObservation, Fault> {
         Entry::observe(ACTIONS, &MemoryHost::default(), &call(action), json("21"), evidence)
     }
 
-    fn fault(class: &str) -> crate::failure::Fault {
-        crate::failure::Fault::new(class, "for a test")
+    fn fault(class: &str) -> Fault {
+        Fault::new(class, "for a test")
+    }
+
+    fn undo_record(text: &str) -> UndoRecord<Raw> {
+        UndoRecord { task: "t".into(), iteration: vec![2], attempt: 1, undo: json(text) }
     }
 
     #[test]
@@ -353,7 +372,7 @@ mod tests {
         let undo = Some(b"\"halve\"".to_vec());
         assert_eq!(applied, Done::Applied(Applied { output: b"42".to_vec(), undo }));
 
-        let evidence = RawEvidence { end: End::Applied(json("42")), undo: vec![json("\"halve\"")] };
+        let evidence = RawEvidence { end: End::Applied(json("42")), undo: vec![undo_record("\"halve\"")] };
         assert_eq!(revert("double", evidence).unwrap().unwrap(), br#"{"output":42,"undo":["halve"]}"#);
     }
 
@@ -361,7 +380,7 @@ mod tests {
     fn what_was_accepted_is_observed_and_undone_by_its_handle() {
         let accepted = apply("later", json("21")).unwrap();
         let undo = Some(b"\"forget\"".to_vec());
-        let observe_after = Duration::from_secs(5);
+        let observe_after = Some(Duration::from_secs(5));
         assert_eq!(accepted, Done::Accepted(Accepted { handle: b"21".to_vec(), undo, observe_after }));
 
         let of = |end| RawEvidence { end, undo: vec![] };
@@ -379,8 +398,7 @@ mod tests {
     #[test]
     fn an_action_that_is_not_observed_has_nothing_to_observe_and_takes_no_handle() {
         let accepted = || RawEvidence { end: End::Accepted(json("21")), undo: vec![] };
-        let Err(Failure::Reject(refused)) = observe("double", accepted()) else { panic!("must be rejected") };
-        assert_eq!(refused.class, "action.not_observed");
+        assert_eq!(observe("double", accepted()).unwrap_err().class, "action.not_observed");
         let Err(Failure::Broken(refused)) = revert("double", accepted()) else { panic!("must be broken") };
         assert_eq!(refused.class, "evidence.invalid");
         assert!(refused.message.contains("never answers `accepted`"), "{}", refused.message);
@@ -405,8 +423,54 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_that_is_partial_is_told_with_what_its_tasks_gave() {
+        struct Release;
+
+        impl Action for Release {
+            const NAME: &'static str = "release";
+            const DESCRIPTION: &'static str = "Undoes a flow";
+            type Input = u32;
+            type Output = std::collections::BTreeMap<String, u32>;
+            type Undo = String;
+
+            fn apply(_: &Context<'_, String>, _: u32) -> Result<Applied<Self::Output, String>, Failure> {
+                Err(Failure::reject("release.no_task", "it undoes"))
+            }
+
+            fn revert(
+                _: &Context<'_, String>,
+                _: u32,
+                evidence: Evidence<Self::Output, String>,
+            ) -> Result<Option<Value>, Failure> {
+                assert_eq!((evidence.output(), evidence.handle()), (None, None));
+                let UndoRecord { task, iteration, attempt, undo } = evidence.undo[0].clone();
+                assert_eq!((task.as_str(), iteration, attempt, undo.as_str()), ("t", vec![2], 1, "halve"));
+                let End::Partial(partial) = evidence.end else { panic!("it is partial") };
+                let class = partial.failure.map(|fault| fault.class);
+                Ok(Some(serde_json::json!([partial.outputs, class, partial.is_interrupted])))
+            }
+        }
+
+        let told = |outputs: &str| RawEvidence {
+            end: End::Partial(Partial {
+                outputs: json(outputs),
+                failure: Some(fault("disk.full")),
+                is_interrupted: true,
+            }),
+            undo: vec![undo_record("\"halve\"")],
+        };
+        let revert = |evidence| {
+            let entries = [Entry::of::<Release>()];
+            Entry::revert(&entries, &MemoryHost::default(), &call("release"), json("21"), evidence)
+        };
+        assert_eq!(revert(told("{\"a\":1}")).unwrap().unwrap(), br#"[{"a":1},"disk.full",true]"#);
+        assert_eq!(revert(told("[]")).unwrap_err().fault().class, "evidence.invalid");
+    }
+
+    #[test]
     fn evidence_that_does_not_decode_undoes_nothing() {
-        let evidence = RawEvidence { end: End::Interrupted, undo: vec![json("\"halve\""), json("7")] };
+        let evidence =
+            RawEvidence { end: End::Interrupted, undo: vec![undo_record("\"halve\""), undo_record("7")] };
         let failure = revert("double", evidence).unwrap_err();
         let Failure::Broken(fault) = failure else { panic!("must be broken: {failure:?}") };
         assert_eq!(fault.class, "evidence.invalid");

@@ -16,6 +16,8 @@ use crate::journal::{JournalError, Stop};
 const CAUSES_MAX: usize = 16;
 
 /// A failure as data. It travels through the logbook to people and to reverts.
+///
+/// `?` makes one of any [`std::error::Error`] and of a [`Failure`], where only a fault is wanted, as of an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     /// A stable, dotted name that programs may match. Those that start with `host.` are the host's own.
@@ -55,6 +57,24 @@ impl Fault {
     pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
         Fault { class: class.into(), message: message.into(), causes: Vec::new(), detail: None }
     }
+
+    /// Adds an error and its sources to the causes.
+    #[must_use]
+    pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+        self.causes.push(error.to_string());
+        self.causes.extend(sources(error));
+        self
+    }
+
+    /// Adds data, as JSON. Data that has no JSON form is told as a cause instead.
+    #[must_use]
+    pub fn detail(mut self, detail: &impl Serialize) -> Self {
+        match serde_json::to_value(detail) {
+            Ok(value) => self.detail = Some(value),
+            Err(error) => self.causes.push(format!("the detail has no JSON form: {error}")),
+        }
+        self
+    }
 }
 
 impl Failure {
@@ -82,23 +102,16 @@ impl Failure {
         self
     }
 
-    /// Adds an error and its sources to the causes.
+    /// As [`Fault::because`].
     #[must_use]
-    pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
-        let causes = &mut self.fault_mut().causes;
-        causes.push(error.to_string());
-        causes.extend(sources(error));
-        self
+    pub fn because(self, error: &(dyn Error + 'static)) -> Self {
+        self.map(|fault| fault.because(error))
     }
 
-    /// Adds data, as JSON. Data that has no JSON form is told as a cause instead.
+    /// As [`Fault::detail`].
     #[must_use]
-    pub fn detail(mut self, detail: &impl Serialize) -> Self {
-        match serde_json::to_value(detail) {
-            Ok(value) => self.fault_mut().detail = Some(value),
-            Err(error) => self.fault_mut().causes.push(format!("the detail has no JSON form: {error}")),
-        }
-        self
+    pub fn detail(self, detail: &impl Serialize) -> Self {
+        self.map(|fault| fault.detail(detail))
     }
 
     /// The failure itself, whatever follows from it.
@@ -108,9 +121,11 @@ impl Failure {
         }
     }
 
-    fn fault_mut(&mut self) -> &mut Fault {
+    fn map(self, change: impl FnOnce(Fault) -> Fault) -> Self {
         match self {
-            Failure::Retry { fault, .. } | Failure::Reject(fault) | Failure::Broken(fault) => fault,
+            Failure::Retry { fault, after } => Failure::Retry { fault: change(fault), after },
+            Failure::Reject(fault) => Failure::Reject(change(fault)),
+            Failure::Broken(fault) => Failure::Broken(change(fault)),
         }
     }
 }
@@ -120,7 +135,7 @@ impl Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let any: &dyn Any = &error;
-        let mut failure = match any.downcast_ref::<JournalError>() {
+        let failure = match any.downcast_ref::<JournalError>() {
             Some(JournalError::Stopped(Stop::TooLarge | Stop::Denied)) => {
                 Failure::broken("plugin.journal", error.to_string())
             }
@@ -134,8 +149,29 @@ impl<E: Error + 'static> From<E> for Failure {
             None if any.is::<io::Error>() => Failure::broken("plugin.io", error.to_string()),
             None => Failure::broken("plugin.error", error.to_string()),
         };
-        failure.fault_mut().causes.extend(sources(&error));
-        failure
+        failure.map(|fault| Fault { causes: sources(&error), ..fault })
+    }
+}
+
+/// A fault that nobody classified may have left effects: broken.
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure::Broken(fault)
+    }
+}
+
+/// What should follow from the failure is left out.
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Retry { fault, .. } | Failure::Reject(fault) | Failure::Broken(fault) => fault,
+        }
+    }
+}
+
+impl<E: Error + 'static> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Failure::from(error).into()
     }
 }
 
@@ -178,6 +214,17 @@ mod tests {
         assert!(matches!(lost, Failure::Retry { .. }), "{lost:?}");
         let denied = Failure::from(JournalError::Stopped(Stop::Denied));
         assert!(matches!(denied, Failure::Broken(_)), "{denied:?}");
+    }
+
+    #[test]
+    fn where_only_a_fault_is_wanted_errors_and_failures_make_one_and_it_makes_a_broken_one() {
+        let of_error = || -> Result<(), Fault> { Err(Outer(io::Error::other("the disk is on fire")))? };
+        let fault = of_error().unwrap_err();
+        assert_eq!((fault.class.as_str(), fault.causes.len()), ("plugin.error", 1));
+        let of_failure = || -> Result<(), Fault> { Err(Failure::retry("busy", "not now").detail(&7))? };
+        let fault = of_failure().unwrap_err();
+        assert_eq!(fault, Fault::new("busy", "not now").detail(&7));
+        assert_eq!(Failure::from(fault.clone()), Failure::Broken(fault));
     }
 
     #[test]

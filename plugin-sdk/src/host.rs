@@ -1,6 +1,6 @@
 //! The host as a call sees it: what a component imports, and what a [`crate::trial::Trial`] stands in for.
 
-use crate::failure::Fault;
+use crate::context::TaskFault;
 use crate::journal::Stop;
 
 /// What may be asked of the host during a call. The meanings are those of the WIT package.
@@ -11,5 +11,5 @@ pub trait Host {
     fn progress(&self, fraction: f32, message: &str) -> Result<(), Stop>;
     /// Milliseconds left until the deadline.
     fn alive(&self) -> Result<u64, Stop>;
-    fn failures(&self) -> Vec<(String, Fault)>;
+    fn failures(&self) -> Vec<TaskFault>;
 }

@@ -12,8 +12,8 @@ pub mod manifest;
 mod observed;
 pub mod trial;
 
-pub use action::{Action, Applied, End, Evidence, NoHandle};
-pub use context::{Context, Prior};
+pub use action::{Action, Applied, End, Evidence, NoHandle, Partial, UndoRecord};
+pub use context::{Context, Prior, TaskFault};
 pub use failure::{Failure, Fault};
 pub use journal::{JournalError, Stop};
 pub use log::Level;
@@ -47,13 +47,13 @@ pub mod observing {
         path: "wit",
         inline: "
             package windlass:sdk;
-            world observing { export windlass:plugin/observer@0.1.0; }
+            world observing { export windlass:plugin/observer@1.0.0; }
         ",
         world: "windlass:sdk/observing",
         pub_export_macro: true,
         export_macro_name: "export_component",
         default_bindings_module: "windlass_plugin::observing",
-        with: { "windlass:plugin/types@0.1.0": crate::bindings::windlass::plugin::types },
+        with: { "windlass:plugin/types@1.0.0": crate::bindings::windlass::plugin::types },
     });
 }
 
@@ -105,7 +105,7 @@ macro_rules! export {
                     call: observer::Call,
                     input: observer::Payload,
                     evidence: observer::Evidence,
-                ) -> Result<observer::Observation, observer::Failure> {
+                ) -> Result<observer::Observation, observer::Fault> {
                     $crate::exporting::observe(ACTIONS, call, input, evidence)
                 }
             }

@@ -121,25 +121,30 @@ pub enum ManifestError {
 impl ActionManifest {
     /// What the types of an action say.
     pub fn of<A: Action>() -> Self {
-        ActionManifest {
-            name: A::NAME.into(),
-            description: A::DESCRIPTION.into(),
-            input: input_schema::<A::Input>(),
-            output: output_schema::<A::Output>(),
-            reversible: A::REVERSIBLE,
-            observed: false,
-        }
+        let observed = false;
+        Self::told::<A::Input, A::Output>(A::NAME, A::DESCRIPTION, A::REVERSIBLE, observed)
     }
 
     /// What the types of an observed action say.
     pub fn observed<A: ObservedAction>() -> Self {
+        let observed = true;
+        Self::told::<A::Input, A::Output>(A::NAME, A::DESCRIPTION, A::REVERSIBLE, observed)
+    }
+
+    fn told<Input: JsonSchema, Output: JsonSchema>(
+        name: &str,
+        description: &str,
+        reversible: bool,
+        observed: bool,
+    ) -> Self {
+        let (input, output) = (input_schema::<Input>(), output_schema::<Output>());
         ActionManifest {
-            name: A::NAME.into(),
-            description: A::DESCRIPTION.into(),
-            input: input_schema::<A::Input>(),
-            output: output_schema::<A::Output>(),
-            reversible: A::REVERSIBLE,
-            observed: true,
+            name: name.into(),
+            description: description.into(),
+            input,
+            output,
+            reversible,
+            observed,
         }
     }
 }
@@ -281,14 +286,7 @@ mod tests {
     }
 
     fn action<T: JsonSchema>(name: &str) -> ActionManifest {
-        ActionManifest {
-            name: name.into(),
-            description: String::new(),
-            input: input_schema::<T>(),
-            output: output_schema::<T>(),
-            reversible: true,
-            observed: false,
-        }
+        ActionManifest::told::<T, T>(name, "", true, false)
     }
 
     /// The directory lives as long as the test's process.

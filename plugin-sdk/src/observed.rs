@@ -16,7 +16,7 @@ use crate::failure::{Failure, Fault};
 ///
 /// ```
 /// use std::time::Duration;
-/// use windlass_plugin::{Accepted, Context, Done, Evidence, Failure, Observation, ObservedAction};
+/// use windlass_plugin::{Accepted, Context, Done, Evidence, Failure, Fault, Observation, ObservedAction};
 /// # #[derive(serde::Serialize, serde::Deserialize)]
 /// # #[serde(crate = "serde")]
 /// # pub struct Ticket { number: u64 }
@@ -42,14 +42,14 @@ use crate::failure::{Failure, Fault};
 ///     fn apply(context: &Context<'_, ()>, page: String) -> Result<Done<(), (), Ticket>, Failure> {
 ///         // The printer knows orders by our key: a second attempt gets the ticket of the first.
 ///         let number = printer::order(context.idempotency_key(), &page)?;
-///         Ok(Accepted::new(Ticket { number }, Duration::from_secs(10)).into())
+///         Ok(Accepted::new(Ticket { number }).observe_after(Duration::from_secs(10)).into())
 ///     }
 ///
 ///     fn observe(
 ///         context: &Context<'_, ()>,
 ///         _: String,
 ///         evidence: Evidence<(), (), Ticket>,
-///     ) -> Result<Observation<()>, Failure> {
+///     ) -> Result<Observation<()>, Fault> {
 ///         let number = match evidence.handle() {
 ///             Some(ticket) => ticket.number,
 ///             // The host was lost while it ordered: did the order arrive?
@@ -61,7 +61,8 @@ use crate::failure::{Failure, Fault};
 ///         Ok(match printer::state(number)? {
 ///             printer::State::Waits => Observation::unknown(),
 ///             printer::State::Printed => Observation::Present(()),
-///             printer::State::Jammed => Observation::absent_because("printer.jammed", "paper is stuck in it"),
+///             // Half of a page may have come out: it is not begun anew, and revert is called.
+///             printer::State::Jammed => Observation::failed("printer.jammed", "paper is stuck in it"),
 ///         })
 ///     }
 ///
@@ -89,7 +90,9 @@ pub trait ObservedAction {
     type Output: Serialize + DeserializeOwned + JsonSchema;
     /// See [`Action::Undo`](crate::Action::Undo).
     type Undo: Serialize + DeserializeOwned;
-    /// What observation and revert need to find it again, such as the id that a service gave it.
+    /// What observation and revert need to find it again, such as the id that a service gave it. It is forgotten when the
+    /// task is applied again, after which there is only that of the latest apply, if any: what must be undone belongs in
+    /// undo records, which are kept of every attempt.
     type Handle: Serialize + DeserializeOwned;
 
     /// Does it, or begins it: [`Done::Applied`] where it is there already, [`Done::Accepted`] where it goes on
@@ -103,19 +106,20 @@ pub trait ObservedAction {
 
     /// Looks whether it is there, and changes nothing.
     ///
-    /// Called after an accepted apply, with [`End::Accepted`](crate::End::Accepted) as evidence, until it is present or
-    /// absent or the task's deadline for it has passed; and for a task in doubt whose policy is to look first, with
+    /// Called after an accepted apply, with [`End::Accepted`](crate::End::Accepted) as evidence, until it is present, absent
+    /// or failed, or the task's deadline for it has passed; and for a task in doubt whose policy is to look first, with
     /// [`End::Interrupted`](crate::End::Interrupted): then there is no handle, and it is looked for by the idempotency
     /// key, which is that of the apply. [`Context::attempt`] counts the observations. The journal takes no undo records
     /// and no notes from it.
     ///
-    /// A failure, whichever it is, says nothing about the task: it is asked again. So does what is [`Observation::Unknown`]
-    /// or [`Observation::Drifted`], until the deadline; for a task in doubt, a person has to look then.
+    /// A fault is that of the observation, which could not be made, and says nothing about the task: it is asked again. `?`
+    /// makes one of any error, as it makes a [`Failure`]. What is [`Observation::Unknown`] or [`Observation::Drifted`] is
+    /// asked again likewise, until the deadline; for a task in doubt, a person has to look then.
     fn observe(
         context: &Context<'_, Self::Undo>,
         input: Self::Input,
         evidence: Evidence<Self::Output, Self::Undo, Self::Handle>,
-    ) -> Result<Observation<Self::Output>, Failure>;
+    ) -> Result<Observation<Self::Output>, Fault>;
 
     /// Undoes it, however far it came: [`Evidence::handle`] where it was accepted and is not known to be there. What is
     /// still under way elsewhere must be called off, and must not appear afterwards.
@@ -141,13 +145,21 @@ pub struct Accepted<Handle, Undo> {
     pub handle: Handle,
     /// A last undo record, see [`Applied::undo`].
     pub undo: Option<Undo>,
-    /// When it makes sense to look for the first time. The host has a longest.
-    pub observe_after: Duration,
+    /// When it makes sense to look for the first time, a day at most; after the first of the task's own pauses where that
+    /// is not said.
+    pub observe_after: Option<Duration>,
 }
 
 impl<Handle, Undo> Accepted<Handle, Undo> {
-    pub fn new(handle: Handle, observe_after: Duration) -> Self {
-        Accepted { handle, undo: None, observe_after }
+    pub fn new(handle: Handle) -> Self {
+        Accepted { handle, undo: None, observe_after: None }
+    }
+
+    /// Not to be looked at before this time has passed.
+    #[must_use]
+    pub fn observe_after(mut self, pause: Duration) -> Self {
+        self.observe_after = Some(pause);
+        self
     }
 
     #[must_use]
@@ -174,8 +186,12 @@ impl<Output, Undo, Handle> From<Accepted<Handle, Undo>> for Done<Output, Undo, H
 pub enum Observation<Output> {
     /// It is there, as it was asked for: the task is applied, with this output.
     Present(Output),
-    /// It is not there and will not be. An accepted task has failed, with this fault; one in doubt is applied anew.
+    /// It is not there and never will be by itself: it was refused, is gone, or was never begun. An accepted task has failed,
+    /// with this fault; one in doubt is applied anew.
     Absent(Option<Fault>),
+    /// It was begun, and has failed for good; effects may exist. The task has failed with this fault, be it accepted or in
+    /// doubt: it is not applied anew, and its revert is called.
+    Failed(Fault),
     /// It is there, but not as it was asked for. Asked again until the deadline, with the fault in the logbook.
     Drifted(Option<Fault>),
     /// Not to be told yet: ask again, after this time where one is said, otherwise after the task's own pause.
@@ -183,14 +199,19 @@ pub enum Observation<Output> {
 }
 
 impl<Output> Observation<Output> {
-    /// It is not there and will not be, for no reason that is known.
+    /// It is not there and never will be by itself, for no reason that is known.
     pub fn absent() -> Self {
         Observation::Absent(None)
     }
 
-    /// It is not there and will not be: it failed elsewhere, or was refused.
+    /// It is not there and never will be by itself: it was refused, or is gone.
     pub fn absent_because(class: impl Into<String>, message: impl Into<String>) -> Self {
         Observation::Absent(Some(Fault::new(class, message)))
+    }
+
+    /// It was begun, and has failed for good: undo what there is of it.
+    pub fn failed(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Observation::Failed(Fault::new(class, message))
     }
 
     /// It is there, but not as it was asked for.

@@ -34,13 +34,14 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::action::{Action, End, Evidence};
-use crate::context::Prior;
+use crate::action::{Action, End, Evidence, Partial, UndoRecord};
+use crate::context::{Prior, TaskFault};
 use crate::dispatch::{self, Call, Raw, RawDone, RawEvidence};
-use crate::failure::{Failure, Fault};
+use crate::failure::Failure;
 use crate::host::Host;
 use crate::journal::Stop;
 use crate::observed::Done;
@@ -70,10 +71,13 @@ struct Instance {
 /// The journal of a trial.
 #[derive(Debug, Default)]
 pub struct MemoryHost {
-    undo: RefCell<Vec<Vec<u8>>>,
+    /// Each with the attempt that wrote it.
+    undo: RefCell<Vec<(u32, Vec<u8>)>>,
+    /// The attempt of apply that is under way, or will be next.
+    attempt: Cell<u32>,
     notes: RefCell<BTreeMap<String, Vec<u8>>>,
     progress: RefCell<Vec<(f32, String)>>,
-    failures: Vec<(String, Fault)>,
+    failures: Vec<TaskFault>,
     writes_left: Cell<Option<u32>>,
     /// Every write is denied, as in an observation.
     only_reads: Cell<bool>,
@@ -104,7 +108,7 @@ macro_rules! shared_methods {
 
         /// The failures that a revert may ask for.
         #[must_use]
-        pub fn with_failures(mut self, failures: Vec<(String, Fault)>) -> Self {
+        pub fn with_failures(mut self, failures: Vec<TaskFault>) -> Self {
             self.instance.host.failures = failures;
             self
         }
@@ -160,7 +164,7 @@ impl<A: Action> Trial<A> {
     /// One attempt of revert, with all that the attempts of apply have left as evidence.
     pub fn revert(&mut self, input: &Value) -> Result<Option<Value>, Failure> {
         let Instance { host, revert, .. } = &self.instance;
-        let said = dispatch::revert_action::<A>(host, revert, raw(input), self.instance.evidence());
+        let said = dispatch::revert(A::NAME, A::revert, host, revert, raw(input), self.instance.evidence());
         self.instance.reverted(said)
     }
 
@@ -172,20 +176,27 @@ impl<A: Action> Trial<A> {
         evidence: &Evidence<A::Output, A::Undo>,
     ) -> Result<Option<Value>, Failure> {
         let end = match &evidence.end {
-            End::Applied(output) => End::Applied(Raw::json(serde_json::to_vec(output)?)),
+            End::Applied(output) => End::Applied(encoded(output)?),
             End::Accepted(handle) => match *handle {},
             End::Failed { fault, .. } => End::Failed { fault: fault.clone(), handle: None },
             End::Interrupted => End::Interrupted,
+            End::Partial(Partial { outputs, failure, is_interrupted }) => {
+                let (failure, is_interrupted) = (failure.clone(), *is_interrupted);
+                End::Partial(Partial { outputs: encoded(outputs)?, failure, is_interrupted })
+            }
         };
-        let undo = evidence.undo.iter().map(|record| serde_json::to_vec(record).map(Raw::json));
-        let evidence = RawEvidence { end, undo: undo.collect::<Result<_, _>>()? };
+        let undo = evidence.undo.iter().map(|UndoRecord { task, iteration, attempt, undo }| {
+            let (task, iteration, attempt) = (task.clone(), iteration.clone(), *attempt);
+            Ok(UndoRecord { task, iteration, attempt, undo: encoded(undo)? })
+        });
+        let evidence = RawEvidence { end, undo: undo.collect::<Result<_, Failure>>()? };
         let Instance { host, revert, .. } = &self.instance;
-        let said = dispatch::revert_action::<A>(host, revert, raw(input), evidence);
+        let said = dispatch::revert(A::NAME, A::revert, host, revert, raw(input), evidence);
         self.instance.reverted(said)
     }
 
-    /// Every undo record so far, oldest first.
-    pub fn undo(&self) -> Result<Vec<A::Undo>, Failure> {
+    /// Every undo record so far, oldest first: what a revert is told.
+    pub fn undo(&self) -> Result<Vec<UndoRecord<A::Undo>>, Failure> {
         self.instance.undo()
     }
 }
@@ -195,19 +206,21 @@ impl Instance {
         let apply = first_call(action);
         let revert = Call { idempotency_key: "trial-revert".into(), ..apply.clone() };
         let observe = apply.clone();
-        Instance { host: MemoryHost::default(), apply, revert, observe, end: End::Interrupted }
+        let host = MemoryHost { attempt: Cell::new(apply.attempt), ..MemoryHost::default() };
+        Instance { host, apply, revert, observe, end: End::Interrupted }
     }
 
     /// Keeps how an attempt of apply ended.
     fn applied(&mut self, done: Result<RawDone, Failure>) -> Result<RawDone, Failure> {
-        self.apply.attempt += 1;
+        let attempt = self.apply.attempt;
+        let written = |undo: &Option<Vec<u8>>| undo.clone().map(|undo| (attempt, undo));
         match &done {
             Ok(Done::Applied(applied)) => {
-                self.host.undo.borrow_mut().extend(applied.undo.clone());
+                self.host.undo.borrow_mut().extend(written(&applied.undo));
                 self.end = End::Applied(Raw::json(applied.output.clone()));
             }
             Ok(Done::Accepted(accepted)) => {
-                self.host.undo.borrow_mut().extend(accepted.undo.clone());
+                self.host.undo.borrow_mut().extend(written(&accepted.undo));
                 self.end = End::Accepted(Raw::json(accepted.handle.clone()));
             }
             Err(failure) => {
@@ -218,12 +231,20 @@ impl Instance {
                 }
             }
         }
+        self.apply.attempt += 1;
+        self.host.attempt.set(self.apply.attempt);
         done
     }
 
     fn evidence(&self) -> RawEvidence {
-        let undo = self.host.undo.borrow().iter().cloned().map(Raw::json).collect();
-        RawEvidence { end: self.end.clone(), undo }
+        let undo = self.host.undo.borrow();
+        let undo = undo.iter().map(|(attempt, undo)| UndoRecord {
+            task: self.apply.task.clone(),
+            iteration: self.apply.iteration.clone(),
+            attempt: *attempt,
+            undo: Raw::json(undo.clone()),
+        });
+        RawEvidence { end: self.end.clone(), undo: undo.collect() }
     }
 
     /// Keeps that an attempt of revert was made.
@@ -233,10 +254,17 @@ impl Instance {
         Ok(said?.map(|said| serde_json::from_slice(&said)).transpose()?)
     }
 
-    fn undo<Undo: DeserializeOwned>(&self) -> Result<Vec<Undo>, Failure> {
-        let records = self.host.undo.borrow();
-        Ok(records.iter().map(|record| serde_json::from_slice(record)).collect::<Result<_, _>>()?)
+    fn undo<Undo: DeserializeOwned>(&self) -> Result<Vec<UndoRecord<Undo>>, Failure> {
+        let records =
+            self.evidence().undo.into_iter().map(|UndoRecord { task, iteration, attempt, undo }| {
+                Ok(UndoRecord { task, iteration, attempt, undo: serde_json::from_slice(&undo.bytes)? })
+            });
+        records.collect()
     }
+}
+
+fn encoded(value: &impl Serialize) -> Result<Raw, Failure> {
+    Ok(Raw::json(serde_json::to_vec(value)?))
 }
 
 fn raw(input: &Value) -> Raw {
@@ -279,7 +307,7 @@ impl MemoryHost {
 impl Host for MemoryHost {
     fn undo_ahead(&self, undo: Vec<u8>) -> Result<(), Stop> {
         self.accept_write()?;
-        self.undo.borrow_mut().push(undo);
+        self.undo.borrow_mut().push((self.attempt.get(), undo));
         Ok(())
     }
 
@@ -302,7 +330,7 @@ impl Host for MemoryHost {
         Ok(ALIVE_MS)
     }
 
-    fn failures(&self) -> Vec<(String, Fault)> {
+    fn failures(&self) -> Vec<TaskFault> {
         self.failures.clone()
     }
 }

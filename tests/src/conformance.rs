@@ -42,6 +42,7 @@ const CASES: &[Case] = cases![
     index::a_trigger_is_due_at_its_alarm,
     index::jobs_that_wait_for_an_event_are_found_by_its_type,
     index::of_jobs_that_have_ended_none_waits_for_an_event,
+    index::jobs_that_have_something_to_tell_are_found_also_when_they_have_ended,
     record::records_change_only_from_the_expected_generation,
     record::records_are_paged_by_kind,
     record::revisions_are_beside_each_other_in_the_order_of_their_numbers,

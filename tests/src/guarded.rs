@@ -135,6 +135,10 @@ impl Store for GuardedStore {
         self.ask(Op::Read, self.store.awaiting(event_type, after, limit)).await
     }
 
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        self.ask(Op::Read, self.store.untold(after, limit)).await
+    }
+
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
         self.ask(Op::Read, self.store.due(now, limit)).await
     }

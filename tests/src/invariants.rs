@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use windlass_core::child::Order;
 use windlass_core::entry::{Entry, Fact};
 use windlass_core::id::JobId;
 use windlass_core::instance::{InstanceName, TaskState};
@@ -14,6 +15,7 @@ use windlass_host::store::{JobFilter, Store};
 
 use crate::ledger::LedgerLine;
 
+mod family;
 mod occurrence;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ pub async fn check(store: &dyn Store, ledger: &[LedgerLine]) {
     for line in ledger {
         by_job.entry(&line.job).or_default().push(line);
     }
+    let mut histories = Vec::with_capacity(jobs.len());
     for job in &jobs {
         let entries = entries(store, job.id()).await;
         let calls = by_job.get(job.id().to_string().as_str()).cloned().unwrap_or_default();
@@ -40,7 +43,9 @@ pub async fn check(store: &dyn Store, ledger: &[LedgerLine]) {
         found.extend(honesty(job));
         found.extend(effects(job, &calls));
         problems.extend(found.into_iter().map(|problem| format!("job {}: {problem}", job.id())));
+        histories.push((job.clone(), entries));
     }
+    problems.extend(family::check(&histories));
     problems.extend(claims(store, &jobs).await);
     problems.extend(occurrence::check(store, &jobs).await);
     assert!(problems.is_empty(), "invariants are broken:\n{}", problems.join("\n"));
@@ -76,13 +81,21 @@ async fn entries(store: &dyn Store, job: JobId) -> Vec<Entry> {
     }
 }
 
+/// What entries make of a job is what is stored of it, but for what an older version of the host did not keep.
+fn is_told_by(replayed: &Job, stored: &Job) -> bool {
+    let mut instances = replayed.instances.values().zip(stored.instances.values());
+    (&replayed.spec, &replayed.flow, &replayed.status) == (&stored.spec, &stored.flow, &stored.status)
+        && replayed.instances.keys().eq(stored.instances.keys())
+        && instances.all(|(replayed, stored)| replayed.is_told_by(stored))
+}
+
 /// The logbook, replayed, gives the stored state.
 fn replay(job: &Job, entries: &[Entry]) -> Option<String> {
     if let Some((index, entry)) = (1..).zip(entries).find(|(index, entry)| *index != entry.sequence) {
         return Some(format!("entry {index} has the sequence {}", entry.sequence));
     }
     match Job::replay(job.spec.clone(), job.flow.clone(), entries) {
-        Ok(replayed) if replayed == *job => None,
+        Ok(replayed) if is_told_by(&replayed, job) => None,
         Ok(replayed) => Some(format!("replayed it is\n{replayed:#?}\nand stored\n{job:#?}")),
         Err(illegal) => Some(format!("its logbook cannot be replayed: {illegal}")),
     }
@@ -110,7 +123,9 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
             continue;
         };
         match &entry.fact {
-            Fact::TaskApplying { .. } | Fact::TaskWaiting { .. } => {
+            Fact::TaskApplying { .. }
+            | Fact::TaskWaiting { .. }
+            | Fact::ChildOrdered { order: Order::Start | Order::Retry, .. } => {
                 for needed in needed {
                     let needs = states.iter().rfind(|(other, _)| other.task == *needed && is_beside(other));
                     let is_met = |state| matches!(state, TaskState::Applied | TaskState::Skipped);
@@ -119,7 +134,7 @@ fn order(job: &Job, entries: &[Entry]) -> Vec<String> {
                     }
                 }
             }
-            Fact::TaskReverting { .. } => {
+            Fact::TaskReverting { .. } | Fact::ChildOrdered { order: Order::Undo, .. } => {
                 // An own revert undoes its flow, behind which others are.
                 let is_own_revert = job.own_reverts().any(|own_revert| own_revert == name.task);
                 let flow = name.task.strip_suffix(SUFFIX).filter(|_| is_own_revert);
@@ -152,7 +167,10 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
         Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
             TaskState::Observing
         }
-        Fact::TaskWaiting { .. } => TaskState::Waiting,
+        Fact::TaskWaiting { .. } | Fact::ChildOrdered { order: Order::Start | Order::Retry, .. } => {
+            TaskState::Waiting
+        }
+        Fact::ChildOrdered { order: Order::Undo, .. } => TaskState::Reverting,
         Fact::TaskBackoff { .. } => TaskState::Backoff,
         Fact::TaskApplyFailed { .. } => TaskState::ApplyFailed,
         Fact::TaskInDoubt { .. } => TaskState::InDoubt,

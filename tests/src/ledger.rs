@@ -19,6 +19,8 @@ pub struct LedgerLine {
     /// The idempotency key.
     pub key: String,
     pub attempt: u32,
+    /// Which try of the scope around it.
+    pub scope_attempt: u32,
     /// `none`, `failed` or `interrupted`.
     pub prior: String,
     pub fence: u64,
@@ -43,6 +45,7 @@ impl LedgerLine {
             iteration: line["iteration"].as_array().into_iter().flatten().map(small).collect(),
             key: text("key"),
             attempt: small(&line["attempt"]),
+            scope_attempt: small(&line["scope_attempt"]),
             prior: text("prior"),
             fence: number(&line["fence"]),
             input: line["input"].clone(),

@@ -80,6 +80,10 @@ impl Store for Model {
         Ok(self.state().awaiting(event_type, after, limit))
     }
 
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        Ok(self.state().untold(after, limit))
+    }
+
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
         let mut due = self.state().due();
         due.retain(|due| due.at <= now);

@@ -51,7 +51,7 @@ impl Answer {
 
     /// It goes on elsewhere, under this handle, and may be looked at now.
     pub fn accepted(handle: &serde_json::Value) -> Outcome {
-        Outcome::Accepted { handle: Payload::json(handle), undo: None, observe_after_ms: 0 }
+        Outcome::Accepted { handle: Payload::json(handle), undo: None, observe_after_ms: Some(0) }
     }
 
     /// A permanent failure with effects.
@@ -69,6 +69,7 @@ pub struct Made {
     pub function: Function,
     pub key: String,
     pub attempt: u32,
+    pub scope_attempt: u32,
     pub prior: Prior,
     pub fence: u64,
     /// Undo records that a revert or an observation was shown.
@@ -136,6 +137,7 @@ impl Scripted {
                 function: call.function,
                 key: call.idempotency_key.clone(),
                 attempt: call.attempt,
+                scope_attempt: call.scope_attempt,
                 prior: call.prior,
                 fence: call.fence,
                 undo_seen: call.evidence.as_ref().map_or(0, |evidence| evidence.undo.len()),

@@ -7,6 +7,7 @@
 //!
 //! A failure names its seed. `WINDLASS_SEED=n` runs that one alone, `WINDLASS_SEEDS=n` runs so many, from 0 on.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use crate::conformance::Bench;
@@ -24,19 +25,24 @@ mod trace;
 pub use alike::{alike, form};
 use trace::Trace;
 
-/// The traces that the short run makes of each store.
-pub const SEEDS: u64 = 1_000;
+/// The traces that the short run makes of each store; several ways to run one store share them.
+const SEEDS: u64 = 1_000;
+
+/// A share of them, for one of so many ways, from 0, to run the same store.
+pub fn share(way: u64, ways: u64) -> Range<u64> {
+    SEEDS * way / ways..SEEDS * (way + 1) / ways
+}
 
 /// Traces that run at a time, each on a store of its own: most of a trace is waiting for a disk.
 const LANES: u64 = 4;
 
-/// Runs the traces of the seeds from 0 on, on a few benches, each used again and again. Panics at the first that goes
+/// Runs the traces of these seeds on a few benches, each used again and again. Panics at the first that goes
 /// wrong.
-pub async fn run(make: impl AsyncFn() -> Bench, seeds: u64) {
+pub async fn run(make: impl AsyncFn() -> Bench, seeds: Range<u64>) {
     let seeds = match (number_of("WINDLASS_SEED"), number_of("WINDLASS_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, Some(seeds)) => 0..seeds,
-        (None, None) => 0..seeds,
+        (None, None) => seeds,
     };
     let began = Instant::now();
     let count = seeds.end - seeds.start;

@@ -56,6 +56,19 @@ pub fn nested(name: &str, pattern: v1::Pattern, tasks: impl IntoIterator<Item = 
     v1::Task { name: name.to_owned(), flow: Some(flow), ..v1::Task::default() }
 }
 
+/// A job of its own, as yet without inputs: of a flow, given whole or by the name under which it is stored.
+pub fn child(name: &str, work: v1::Work) -> v1::Task {
+    use v1::child_job::Work;
+    use v1::work::Kind;
+    let work = match work.kind {
+        Some(Kind::Flow(flow)) => Work::Flow(flow),
+        Some(Kind::Reference(reference)) => Work::Reference(reference),
+        Some(Kind::Action(_)) | None => panic!("a child job has a flow"),
+    };
+    let job = v1::ChildJob { work: Some(work), ..v1::ChildJob::default() };
+    v1::Task { name: name.to_owned(), wait: Some(v1::task::Wait::Job(job)), ..v1::Task::default() }
+}
+
 /// A task that runs an action of the fixtures, as yet without inputs.
 pub fn task(name: &str, action: &str) -> v1::Task {
     v1::Task {
@@ -134,7 +147,11 @@ pub trait Shape {
 
 impl Shape for v1::Task {
     fn with(mut self, name: &str, input: v1::Input) -> Self {
-        self.inputs.insert(name.to_owned(), input);
+        let inputs = match &mut self.wait {
+            Some(v1::task::Wait::Job(job)) => &mut job.inputs,
+            _ => &mut self.inputs,
+        };
+        inputs.insert(name.to_owned(), input);
         self
     }
 
@@ -159,7 +176,11 @@ impl Shape for v1::Task {
     }
 
     fn within(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(duration(timeout));
+        let within = match &mut self.wait {
+            Some(v1::task::Wait::Job(job)) => &mut job.timeout,
+            _ => &mut self.timeout,
+        };
+        *within = Some(duration(timeout));
         self
     }
 

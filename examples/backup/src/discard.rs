@@ -39,6 +39,6 @@ impl Action for Discard {
         _: DiscardInput,
         evidence: Evidence<Value, SnapshotUndo>,
     ) -> Result<Option<Value>, Failure> {
-        remove(&evidence.undo, Path::new(BACKUP)).map(Some)
+        remove(&evidence.into_records(), Path::new(BACKUP)).map(Some)
     }
 }

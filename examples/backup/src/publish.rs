@@ -62,7 +62,7 @@ impl Action for Publish {
         _: PublishInput,
         evidence: Evidence<PublishOutput, Plan>,
     ) -> Result<Option<Value>, Failure> {
-        unpublish(&evidence.undo, Path::new(BACKUP)).map(Some)
+        unpublish(&evidence.into_records(), Path::new(BACKUP)).map(Some)
     }
 }
 

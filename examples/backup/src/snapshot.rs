@@ -86,7 +86,7 @@ impl Action for Snapshot {
         _: SnapshotInput,
         evidence: Evidence<SnapshotOutput, SnapshotUndo>,
     ) -> Result<Option<Value>, Failure> {
-        remove(&evidence.undo, Path::new(BACKUP)).map(Some)
+        remove(&evidence.into_records(), Path::new(BACKUP)).map(Some)
     }
 }
 

@@ -49,7 +49,7 @@ impl Action for Snapshot {
         _: SnapshotInput,
         evidence: Evidence<SnapshotOutput, SnapshotUndo>,
     ) -> Result<Option<Value>, Failure> {
-        crate::snapshot::remove(&evidence.undo, &root("backup")).map(Some)
+        crate::snapshot::remove(&evidence.into_records(), &root("backup")).map(Some)
     }
 }
 
@@ -92,7 +92,7 @@ impl Action for Publish {
         _: PublishInput,
         evidence: Evidence<PublishOutput, Plan>,
     ) -> Result<Option<Value>, Failure> {
-        crate::publish::unpublish(&evidence.undo, &root("backup")).map(Some)
+        crate::publish::unpublish(&evidence.into_records(), &root("backup")).map(Some)
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use windlass_plugin::{Accepted, Applied, Context, Done, Evidence, Failure, Observation, ObservedAction};
+use windlass_plugin::{
+    Accepted, Applied, Context, Done, Evidence, Failure, Fault, Observation, ObservedAction,
+};
 
 use crate::document;
 use crate::name::{check_machine, mark};
@@ -96,7 +98,7 @@ impl<P: Place> ObservedAction for Acquire<P> {
         // The provider may have answered an earlier attempt.
         match look::<P>(&asked, &input)? {
             Observation::Present(output) => Ok(Applied::new(output).into()),
-            _ => Ok(Accepted::new(asked, FIRST_LOOK).into()),
+            _ => Ok(Accepted::new(asked).observe_after(FIRST_LOOK).into()),
         }
     }
 
@@ -104,7 +106,7 @@ impl<P: Place> ObservedAction for Acquire<P> {
         context: &Context<'_, Undo>,
         input: AcquireInput,
         evidence: Evidence<AcquireOutput, Undo, Asked>,
-    ) -> Result<Observation<AcquireOutput>, Failure> {
+    ) -> Result<Observation<AcquireOutput>, Fault> {
         // Without a handle, nobody knows whether it was asked for: the key tells what the request would be called.
         let asked = match evidence.handle() {
             Some(asked) => asked.clone(),
@@ -113,7 +115,7 @@ impl<P: Place> ObservedAction for Acquire<P> {
         if document::read::<P>(&asked.at("requests"))?.is_none() {
             return Ok(Observation::absent_because("request.missing", "the provider has no such request"));
         }
-        look::<P>(&asked, &input)
+        Ok(look::<P>(&asked, &input)?)
     }
 
     fn revert(
@@ -121,7 +123,7 @@ impl<P: Place> ObservedAction for Acquire<P> {
         _: AcquireInput,
         evidence: Evidence<AcquireOutput, Undo, Asked>,
     ) -> Result<Option<Value>, Failure> {
-        Ok(Some(json!(undo_all::<P>(&evidence.undo)?)))
+        Ok(Some(json!(undo_all::<P>(&evidence.into_records())?)))
     }
 }
 
@@ -147,7 +149,8 @@ fn look<P: Place>(asked: &Asked, input: &AcquireInput) -> Result<Observation<Acq
             Observation::drifted("machine.address", message)
         }
         Answer::Ready { serial, .. } => Observation::Present(AcquireOutput { serial }),
-        Answer::Refused(why) => Observation::absent_because("machine.refused", why),
+        // The request is still there, to be withdrawn, and asking again would only find the same answer.
+        Answer::Refused(why) => Observation::failed("machine.refused", why),
         Answer::Later(seconds) => Observation::unknown_for(Duration::from_secs(seconds)),
     })
 }

@@ -87,7 +87,7 @@ impl<P: Place> Action for Configure<P> {
         _: ConfigureInput,
         evidence: Evidence<ConfigureOutput, Undo>,
     ) -> Result<Option<Value>, Failure> {
-        Ok(Some(json!(undo_all::<P>(&evidence.undo)?)))
+        Ok(Some(json!(undo_all::<P>(&evidence.into_records())?)))
     }
 }
 

@@ -44,6 +44,6 @@ impl<P: Place> Action for Release<P> {
         _: ReleaseInput,
         evidence: Evidence<BTreeMap<String, Value>, Undo>,
     ) -> Result<Option<Value>, Failure> {
-        Ok(Some(json!(undo_all::<P>(&evidence.undo)?)))
+        Ok(Some(json!(undo_all::<P>(&evidence.into_records())?)))
     }
 }

@@ -85,7 +85,7 @@ impl<P: Place> Action for Reserve<P> {
         _: ReserveInput,
         evidence: Evidence<ReserveOutput, Undo>,
     ) -> Result<Option<Value>, Failure> {
-        Ok(Some(json!(undo_all::<P>(&evidence.undo)?)))
+        Ok(Some(json!(undo_all::<P>(&evidence.into_records())?)))
     }
 }
 

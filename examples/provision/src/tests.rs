@@ -171,7 +171,7 @@ fn a_machine_is_accepted_observed_until_it_is_ready_and_given_back() {
     let later = std::time::Duration::from_secs(60);
     assert_eq!(trial.observe(&web()).unwrap(), Observation::unknown_for(later));
     answer(&json!("half an ans"));
-    assert_eq!(class(trial.observe(&web()).unwrap_err()), "answer.malformed");
+    assert_eq!(trial.observe(&web()).unwrap_err().class, "answer.malformed");
     answer(&json!({ "ready": { "serial": "M-7", "address": "10.9.9.9" } }));
     assert!(matches!(trial.observe(&web()).unwrap(), Observation::Drifted(Some(_))));
     answer(&json!({ "ready": { "serial": "M-7" } }));
@@ -185,12 +185,13 @@ fn a_machine_is_accepted_observed_until_it_is_ready_and_given_back() {
 }
 
 #[test]
-fn a_machine_that_is_refused_is_absent_and_its_request_is_withdrawn() {
+fn a_machine_that_is_refused_has_failed_and_its_request_is_withdrawn() {
     let _ground = ground();
     let mut trial = ObservedTrial::<Acquire>::new();
     trial.apply(&web()).unwrap();
+    trial.lose_outcome();
     answer(&json!({ "refused": "there are no more of this size" }));
-    let Observation::Absent(Some(fault)) = trial.observe(&web()).unwrap() else { panic!("it is refused") };
+    let Observation::Failed(fault) = trial.observe(&web()).unwrap() else { panic!("it is refused") };
     assert_eq!(
         (fault.class.as_str(), fault.message.as_str()),
         ("machine.refused", "there are no more of this size")

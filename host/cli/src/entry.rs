@@ -159,7 +159,7 @@ impl Lines {
         let key = (entry.job.clone(), subject(entry));
         let at = entry.time?;
         match entry.kind.as_str() {
-            "task.applying" | "task.reverting" => {
+            "task.applying" | "task.reverting" | "task.child_ordered" => {
                 self.began.insert(key, at);
                 None
             }

@@ -19,6 +19,7 @@
 //! `docs/flows.md` tells what everything means, `docs/flow.schema.json` what may be written.
 
 pub mod checked;
+pub mod child;
 pub mod document;
 pub mod file;
 pub mod picture;

@@ -5,10 +5,12 @@
 //! - `flow_shape` judges the shape of a flow: bounds, names, order.
 //! - `flow_scope` judges what makes flows run again, and conditions.
 //! - `flow_wait` judges what waits wait for.
+//! - `flow_child` judges child jobs, each as a flow of its own.
 //! - `flow_undo` judges own reverts and phases.
 //! - `flow_check` validates a flow with its arguments as far as that can be done before anything runs.
 
 mod flow_check;
+mod flow_child;
 mod flow_scope;
 mod flow_shape;
 mod flow_undo;

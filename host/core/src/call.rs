@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::id::Digest;
+use crate::instance::InstanceName;
 use crate::payload::Payload;
 
 /// Which way a job goes.
@@ -86,8 +87,8 @@ pub struct Call {
     pub input: Payload,
     /// None for an apply.
     pub evidence: Option<Evidence>,
-    /// The failures of the job so far, by task.
-    pub failures: Vec<(String, Fault)>,
+    /// Why tasks of the job are not applied, in the order of the flow.
+    pub failures: Vec<(InstanceName, Fault)>,
     pub grants: Grants,
 }
 
@@ -96,7 +97,16 @@ pub struct Call {
 pub struct Evidence {
     pub end: End,
     /// Every undo record of every attempt, oldest first.
-    pub undo: Vec<Payload>,
+    pub undo: Vec<UndoRecord>,
+}
+
+/// What an attempt of apply wrote to be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoRecord {
+    pub task: InstanceName,
+    /// 0 where that is not known: an older version of the host kept it.
+    pub attempt: u32,
+    pub undo: Payload,
 }
 
 /// How the apply ended.
@@ -111,6 +121,15 @@ pub enum End {
         handle: Option<Payload>,
     },
     Interrupted,
+    /// Of a flow: not everything in it is applied or skipped.
+    Partial {
+        /// What its tasks that are applied gave, by their names.
+        outputs: Payload,
+        /// The first failure of what is left in it.
+        failure: Option<Fault>,
+        /// Nobody knows how the apply of something in it ended.
+        is_interrupted: bool,
+    },
 }
 
 /// What came of one call.
@@ -119,8 +138,9 @@ pub enum End {
 pub enum Outcome {
     /// An apply succeeded.
     Applied { output: Payload, undo: Option<Payload> },
-    /// An apply began something that goes on elsewhere: it is looked at from then on.
-    Accepted { handle: Payload, undo: Option<Payload>, observe_after_ms: u64 },
+    /// An apply began something that goes on elsewhere: it is looked at from then on, the first time after the task's own
+    /// pause where the plugin does not say when.
+    Accepted { handle: Payload, undo: Option<Payload>, observe_after_ms: Option<u64> },
     /// What an observation saw.
     Observed(Observation),
     /// A revert succeeded, and may have something to say.
@@ -139,8 +159,10 @@ pub enum Outcome {
 pub enum Observation {
     /// It is there and ready.
     Present { output: Payload },
-    /// It is not there, and will not be.
+    /// It is not there, and will not be by itself: what is in doubt is applied anew.
     Absent { fault: Option<Fault> },
+    /// It was begun, and has failed for good; effects may exist.
+    Failed { fault: Fault },
     /// It is there, and not as it should be.
     Drifted { fault: Option<Fault> },
     /// That cannot be said yet; not before `after_ms` where the plugin says so.

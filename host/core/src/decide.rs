@@ -9,6 +9,7 @@ use crate::entry::{Actor, Entry, Fact};
 use crate::job::{Job, JobState};
 
 pub mod advance;
+pub mod child;
 pub mod claim;
 pub mod control;
 pub mod create;
@@ -51,6 +52,10 @@ pub enum Rejected {
     Answered { job: crate::id::JobId, task: String, principal: String, answer: &'static str },
     #[error("approval {task} of job {job} is not asked of {principal}; it is asked of {principals}")]
     NotAsked { job: crate::id::JobId, task: String, principal: String, principals: String },
+    #[error(
+        "job {job} is a child of job {parent}: ask that to {verb} it, or an undoing or retry would not be known there"
+    )]
+    Child { job: crate::id::JobId, parent: crate::id::JobId, verb: &'static str },
     #[error("job {job} is claimed by host {host}")]
     Claimed { job: crate::id::JobId, host: crate::id::HostId },
     #[error("job {job} is not claimed by host {host}")]

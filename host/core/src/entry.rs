@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Direction, Prior};
+use crate::child::Order;
 use crate::fault::Fault;
-use crate::id::HostId;
+use crate::id::{HostId, JobId};
 use crate::instance::{Failed, InstanceName, ScopeProgress};
 use crate::job::{CancelMode, Cause, JobState};
 use crate::payload::Payload;
@@ -83,6 +84,15 @@ pub enum Fact {
         reason: String,
     },
     Released,
+    /// The job that it is a child of wants this of it.
+    ParentOrdered {
+        order: Order,
+        number: u32,
+    },
+    /// The job that it is a child of has recorded how it ended, as it was when it knew of that order.
+    ParentTold {
+        number: u32,
+    },
     /// An operator opened the next run of an ended job.
     Reopened {
         direction: Direction,
@@ -125,6 +135,9 @@ pub enum Fact {
         attempt: u32,
         fault: Option<Fault>,
         next_try: DateTime<Utc>,
+        /// Its host was lost while it looked.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_lost: bool,
     },
     /// A wait begins, and gives up, or is over, then.
     TaskWaiting {
@@ -137,6 +150,20 @@ pub enum Fact {
         task: InstanceName,
         attempt: u32,
         answer: Answer,
+    },
+    /// A child job is to be made, to go on, or to be undone; it has failed to do so then.
+    ChildOrdered {
+        task: InstanceName,
+        attempt: u32,
+        child: JobId,
+        order: Order,
+        number: u32,
+        until: DateTime<Utc>,
+    },
+    /// The child has recorded the order.
+    ChildTold {
+        task: InstanceName,
+        number: u32,
     },
     TaskBackoff {
         task: InstanceName,
@@ -284,6 +311,8 @@ impl Fact {
             | Self::TaskNotReady { task, .. }
             | Self::TaskWaiting { task, .. }
             | Self::TaskAnswered { task, .. }
+            | Self::ChildOrdered { task, .. }
+            | Self::ChildTold { task, .. }
             | Self::TaskBackoff { task, .. }
             | Self::TaskApplyFailed { task, .. }
             | Self::TaskInDoubt { task, .. }
@@ -315,6 +344,8 @@ impl Fact {
             | Self::Resumed
             | Self::Quarantined { .. }
             | Self::Released
+            | Self::ParentOrdered { .. }
+            | Self::ParentTold { .. }
             | Self::Reopened { .. }
             | Self::Ended { .. } => None,
         }
@@ -344,6 +375,7 @@ impl Fact {
             | Self::TaskNotReady { attempt, .. }
             | Self::TaskWaiting { attempt, .. }
             | Self::TaskAnswered { attempt, .. }
+            | Self::ChildOrdered { attempt, .. }
             | Self::TaskBackoff { attempt, .. }
             | Self::TaskApplyFailed { attempt, .. }
             | Self::TaskInDoubt { attempt, .. }
@@ -379,6 +411,8 @@ impl Fact {
             Self::Resumed => "job.resumed",
             Self::Quarantined { .. } => "job.quarantined",
             Self::Released => "job.released",
+            Self::ParentOrdered { .. } => "job.parent_ordered",
+            Self::ParentTold { .. } => "job.parent_told",
             Self::Reopened { .. } => "job.reopened",
             Self::Ended { .. } => "job.ended",
             Self::TaskApplying { .. } => "task.applying",
@@ -388,6 +422,8 @@ impl Fact {
             Self::TaskNotReady { .. } => "task.not_ready",
             Self::TaskWaiting { .. } => "task.waiting",
             Self::TaskAnswered { .. } => "task.answered",
+            Self::ChildOrdered { .. } => "task.child_ordered",
+            Self::ChildTold { .. } => "task.child_told",
             Self::TaskBackoff { .. } => "task.backoff",
             Self::TaskApplyFailed { .. } => "task.apply_failed",
             Self::TaskInDoubt { .. } => "task.in_doubt",

@@ -54,5 +54,7 @@ pub const HOST_LATE: &str = "host.late";
 pub const HOST_REFUSED: &str = "host.refused";
 /// Nobody answered, or no event came, in time.
 pub const HOST_NO_ANSWER: &str = "host.no_answer";
+/// A child job did not succeed, and no task of it is to blame.
+pub const HOST_CHILD: &str = "host.child";
 /// What a sleep lasts until is no time, or too far away.
 pub const HOST_TIME: &str = "host.time";

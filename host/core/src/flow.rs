@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::child::Child;
 use crate::id::Digest;
 use crate::own_revert::{Called, OwnRevert};
 use crate::phase::Phase;
@@ -74,14 +75,14 @@ impl Pattern {
 pub enum Node<P = PluginPin> {
     Flow(Nested<P>),
     Task(Task<P>),
-    Wait(Wait),
+    Wait(Wait<P>),
 }
 
 /// A task, or a wait: what has no members.
 #[derive(Debug, PartialEq)]
 pub enum Leaf<'a, P = PluginPin> {
     Task(&'a Task<P>),
-    Wait(&'a Wait),
+    Wait(&'a Wait<P>),
 }
 
 impl<P> Clone for Leaf<'_, P> {
@@ -324,16 +325,36 @@ impl<P> Flow<P> {
     }
 
     /// Whatever is called, with the path to its place, in the order of definition: an own revert before what is in its
-    /// flow.
+    /// flow. What child jobs call is among it.
     pub fn placed_calls(&self) -> Vec<(String, Called<'_, P>)> {
         let mut placed = Vec::new();
         place("flow", self.revert.as_ref(), &self.nodes, &mut placed);
         placed
     }
 
-    /// The plugin of everything that is called.
+    /// The plugin of everything that is called, in its child jobs too.
     pub fn plugins(&self) -> impl Iterator<Item = &P> {
-        self.own_reverts().map(|revert| &revert.plugin).chain(self.tasks().map(|task| &task.plugin))
+        self.generations().flat_map(|flow| {
+            flow.own_reverts().map(|revert| &revert.plugin).chain(flow.tasks().map(|task| &task.plugin))
+        })
+    }
+
+    /// Every child job of it, in the order of definition.
+    pub fn children(&self) -> impl Iterator<Item = (&str, &Child<P>)> {
+        self.leaves().filter_map(|leaf| match leaf {
+            Leaf::Wait(wait) => Some((wait.name.as_str(), wait.child()?)),
+            Leaf::Task(_) => None,
+        })
+    }
+
+    /// The flow itself, and those of its child jobs at any depth.
+    pub fn generations(&self) -> impl Iterator<Item = &Self> {
+        let mut left = vec![self];
+        std::iter::from_fn(move || {
+            let flow = left.pop()?;
+            left.extend(flow.children().map(|(_, child)| &*child.flow));
+            Some(flow)
+        })
     }
 
     /// Every own revert, that of the outermost flow first.
@@ -376,7 +397,7 @@ impl<P> Flow<P> {
     }
 
     /// The wait at that place.
-    pub(crate) fn wait_at(&self, place: &[u32]) -> Option<&Wait> {
+    pub(crate) fn wait_at(&self, place: &[u32]) -> Option<&Wait<P>> {
         match self.node_at(place)? {
             Node::Wait(wait) => Some(wait),
             Node::Flow(_) | Node::Task(_) => None,
@@ -419,7 +440,12 @@ fn place<'a, P>(
             Node::Flow(nested) => {
                 place(&format!("{path}.flow"), nested.revert.as_ref(), &nested.nodes, placed);
             }
-            Node::Wait(_) => {}
+            Node::Wait(wait) => {
+                if let Some(child) = wait.child() {
+                    let path = format!("{path}.{}.flow", wait.until.word());
+                    place(&path, child.flow.revert.as_ref(), &child.flow.nodes, placed);
+                }
+            }
         }
     }
 }
@@ -476,7 +502,7 @@ impl<P> Node<P> {
                 observe: task.observe,
                 phase: task.phase,
             }),
-            Self::Wait(wait) => Node::Wait(wait),
+            Self::Wait(wait) => Node::Wait(wait.map(plugin)),
             Self::Flow(nested) => Node::Flow(Nested {
                 name: nested.name,
                 pattern: nested.pattern,

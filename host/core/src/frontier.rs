@@ -43,7 +43,7 @@ pub struct Frontier {
     /// Frames of scopes that failed and are tried again when nothing in them runs any more.
     turning: BTreeSet<FrameName>,
     elements: BTreeMap<Seat, Elements>,
-    /// Tasks that have no output and a fault, whatever else became of them.
+    /// Tasks that have failed, whatever else became of them since.
     faulty: BTreeSet<Seat>,
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::call::{Direction, End, Evidence, Prior};
+use crate::child::Link;
 use crate::fault::Fault;
 use crate::id::{Digest, JobId};
 use crate::payload::Payload;
@@ -67,7 +68,7 @@ pub enum TaskState {
     Applying,
     /// An apply was accepted, and goes on elsewhere; where `next_try` is set it is looked at then, otherwise now.
     Observing,
-    /// A wait: until `next_try` at the latest.
+    /// A wait, or a child job under way: until `next_try` at the latest.
     Waiting,
     /// An apply said `retry`; `next_try` says when.
     Backoff,
@@ -75,7 +76,7 @@ pub enum TaskState {
     InDoubt,
     ApplyFailed,
     Applied,
-    /// A revert was begun; where `next_try` is set it said `retry` and waits.
+    /// A revert was begun; where `next_try` is set it said `retry` and waits, or a child job undoes what it did.
     Reverting,
     Reverted,
     RevertFailed,
@@ -142,12 +143,19 @@ pub struct TaskInstance {
     pub revert_output: Option<Payload>,
     /// Every undo record of every attempt, oldest first.
     pub undo: Vec<Payload>,
+    /// The attempts that wrote the last of them; all, unless the row is that of a host which did not keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo_attempts: Vec<u32>,
     /// The latest failure of apply; it survives the revert.
     pub fault: Option<Fault>,
     pub failed: Option<Failed>,
     pub revert_fault: Option<Fault>,
     /// When the first apply began.
     pub started: Option<DateTime<Utc>>,
+    /// The number of the entry that began it, of an own revert that of its first call: clocks stand still. 0 where that
+    /// is not known, as an older version of the host kept it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub begun: u64,
     /// When the latest apply ended; absent while it runs, and for ever where its host was lost.
     pub apply_ended: Option<DateTime<Utc>>,
     pub revert_started: Option<DateTime<Utc>>,
@@ -178,6 +186,13 @@ pub struct TaskInstance {
     /// What ended a wait before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// The job that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<Link>,
+}
+
+fn is_none(sequence: &u64) -> bool {
+    *sequence == 0
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -225,10 +240,12 @@ impl TaskInstance {
             output: None,
             revert_output: None,
             undo: Vec::new(),
+            undo_attempts: Vec::new(),
             fault: None,
             failed: None,
             revert_fault: None,
             started: None,
+            begun: 0,
             apply_ended: None,
             revert_started: None,
             ended: None,
@@ -241,6 +258,19 @@ impl TaskInstance {
             observe_until: None,
             is_wait: false,
             answer: None,
+            child: None,
+        }
+    }
+
+    /// It was called, or has begun to wait.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.started.is_some() || self.revert_started.is_some()
+    }
+
+    /// The entry of that number was taken: it began it where it is begun now, and was not before.
+    pub(crate) fn begin_at(&mut self, is_new: bool, sequence: u64) {
+        if is_new && self.is_begun() {
+            self.begun = sequence;
         }
     }
 
@@ -287,13 +317,15 @@ impl TaskInstance {
     /// Effects exist, or may.
     pub fn has_effects(&self) -> bool {
         // A scope and a wait have no calls, an own revert never applies, and some tasks fail before any call.
-        if !self.is_task() || self.attempt == 0 {
+        let may_have = self.is_task() || self.child.is_some();
+        if !may_have || self.attempt == 0 || self.has_child_without_effects() {
             return false;
         }
         match self.state {
-            TaskState::Pending | TaskState::Skipped | TaskState::Waiting | TaskState::Reverted => false,
+            TaskState::Pending | TaskState::Skipped | TaskState::Reverted => false,
             TaskState::ApplyFailed => !self.is_lone_reject(),
             TaskState::Applying
+            | TaskState::Waiting
             | TaskState::Observing
             | TaskState::Backoff
             | TaskState::InDoubt
@@ -317,12 +349,23 @@ impl TaskInstance {
 
     /// It waits for an answer, and has none yet.
     pub fn is_open_for_answer(&self) -> bool {
-        self.is_wait && self.state == TaskState::Waiting && self.answer.is_none()
+        let is_waiting = self.state == TaskState::Waiting
+            || self.state == TaskState::Reverting
+            || self.state == TaskState::ApplyFailed && self.child.is_some();
+        self.is_wait && is_waiting && self.answer.is_none()
     }
 
     /// There is nothing to undo, and so no call is made for it.
     pub fn is_undone_at_once(&self) -> bool {
-        self.is_wait || self.is_lone_reject()
+        match self.child {
+            Some(_) => self.has_child_without_effects(),
+            None => self.is_wait || self.is_lone_reject(),
+        }
+    }
+
+    /// The last that was heard of its child is that nothing of it remains.
+    fn has_child_without_effects(&self) -> bool {
+        self.child.is_some() && matches!(&self.answer, Some(Answer::Child(end)) if !end.has_effects)
     }
 
     /// What revert and observe are told: how the latest apply ended.
@@ -337,6 +380,6 @@ impl TaskInstance {
             (None, Some(handle), _) => End::Accepted(handle.clone()),
             (None, None, _) => End::Interrupted,
         };
-        Evidence { end, undo: self.undo.clone() }
+        Evidence { end, undo: self.undo_records().collect() }
     }
 }

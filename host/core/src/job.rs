@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::{Direction, Grants};
+use crate::child::{Child, Parent};
 use crate::fault::Fault;
 use crate::flow::{Flow, Task};
 use crate::frontier::{Frontier, Seat, View};
 use crate::id::{Digest, HostId, JobId};
-use crate::instance::{InstanceName, TaskInstance};
+use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::occurrence::Occurrence;
 use crate::own_revert::Called;
 use crate::plan::Plan;
@@ -59,6 +60,8 @@ pub struct JobSpec {
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     Submitted,
+    /// It is a node of another job.
+    Child(Parent),
     Operation {
         operation: crate::id::OperationId,
         occurrence: Occurrence,
@@ -181,6 +184,23 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// In words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Cancelled { reason } | Self::Requested { reason } => reason.clone(),
+            Self::Permission { message } | Self::NoMatch { message } | Self::Invalid { message } => {
+                message.clone()
+            }
+            Self::Timeout => "the job's timeout was over".to_owned(),
+            Self::Superseded => "a newer job took its place".to_owned(),
+            Self::Window => "its window was over".to_owned(),
+            Self::Overlap => "another job of the operation was in the way".to_owned(),
+            Self::Task { task, fault } => format!("task {task} failed: {}", fault.message),
+        }
+    }
+}
+
 /// A host's right to run the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -242,13 +262,31 @@ pub struct JobStatus {
     /// Types of the events that are waited for, and by how many waits each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub awaits: BTreeMap<String, u32>,
+    /// Orders to its child jobs that these have not recorded yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub orders: u32,
+    /// The number of the last order of its parent that it knows of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order_number: u32,
+    /// It has ended, and its parent has not recorded that yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owes_end: bool,
     /// When the last entry was recorded.
     pub updated: DateTime<Utc>,
     /// Sequence number of the last entry, and so the revision of the job.
     pub sequence: u64,
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl JobStatus {
+    /// Something of it is to be told to another job.
+    pub fn is_untold(&self) -> bool {
+        self.orders > 0 || self.owes_end
+    }
+
     pub fn run(&self) -> &Run {
         self.runs.last().expect("a job has at least one run")
     }
@@ -306,6 +344,16 @@ impl Job {
         instances: BTreeMap<InstanceName, TaskInstance>,
     ) -> Self {
         let plan = Arc::new(Plan::of(&flow));
+        Self::restore_planned(spec, (flow, plan), status, instances)
+    }
+
+    /// As `restore`, with a plan that was made of the flow before.
+    pub fn restore_planned(
+        spec: Arc<JobSpec>,
+        (flow, plan): (Arc<Flow>, Arc<Plan>),
+        status: JobStatus,
+        instances: BTreeMap<InstanceName, TaskInstance>,
+    ) -> Self {
         let never_revert = spec.never_revert;
         let run = status.runs.len() as u32;
         let view = View { plan: &plan, flow: &flow, instances: &instances, run, never_revert };
@@ -321,7 +369,7 @@ impl Job {
     pub fn expected_start(&self) -> DateTime<Utc> {
         match &self.spec.origin {
             Origin::Operation { occurrence, .. } => occurrence.nominal,
-            Origin::Submitted => self.status.execute_at.unwrap_or(self.spec.created),
+            Origin::Submitted | Origin::Child(_) => self.status.execute_at.unwrap_or(self.spec.created),
         }
     }
 
@@ -366,6 +414,19 @@ impl Job {
         self.flow.wait_at(&self.plan.place(self.plan.index(name)?))
     }
 
+    /// The job that the node of that name is.
+    pub fn child(&self, name: &str) -> Option<&Child> {
+        self.wait(name)?.child()
+    }
+
+    /// Where it belongs, if it is a child.
+    pub fn parent(&self) -> Option<&Parent> {
+        match &self.spec.origin {
+            Origin::Child(parent) => Some(parent),
+            Origin::Submitted | Origin::Operation { .. } => None,
+        }
+    }
+
     /// The task or own revert of that name.
     pub fn called(&self, name: &str) -> Option<Called<'_>> {
         if let Some(task) = self.task(name) {
@@ -389,6 +450,21 @@ impl Job {
         let own_reverts = self.own_reverts().flat_map(|name| self.instances_of(name));
         let mut seats = own_reverts.filter_map(|instance| self.plan.seat_of(&instance.name));
         seats.any(|seat| self.view().is_half_undone(&seat))
+    }
+
+    /// A scope was applied, and some of it is undone since: applied anew it would be taken for done.
+    pub(crate) fn has_half_undone_scope(&self) -> bool {
+        let view = self.view();
+        let is_undone = |seat: &Seat| {
+            let state = view.current(seat).map(|instance| instance.state);
+            matches!(state, Some(TaskState::Reverted | TaskState::Accepted | TaskState::SkippedRevert))
+        };
+        let seats = self.task_instances().filter_map(|instance| self.plan.seat_of(&instance.name));
+        let mut undone = seats.filter(|seat| is_undone(seat) && view.is_of_last_try(seat));
+        let is_applied =
+            |scope: &Seat| view.current(scope).is_some_and(|instance| instance.state == TaskState::Applied);
+        self.status.direction == Direction::Revert
+            && undone.any(|seat| view.all_scopes_around(&seat).iter().any(is_applied))
     }
 
     /// The names of the own reverts, that of a flow before those in it.
@@ -429,10 +505,11 @@ impl Job {
 
     /// The failures of the tasks that were not applied in the end, in the order of the flow; of a scope that was tried
     /// again, those of its last try.
-    pub fn failures(&self) -> Vec<(String, Fault)> {
+    pub fn failures(&self) -> Vec<(InstanceName, Fault)> {
         let view = self.view();
         let faulty = self.frontier.faulty().filter(|seat| view.is_of_last_try(seat)).filter_map(|seat| {
-            Some((self.plan.name(seat.node).to_owned(), view.current(seat)?.fault.clone()?))
+            let instance = view.current(seat)?;
+            Some((instance.name.clone(), instance.failure()?.clone()))
         });
         faulty.collect()
     }

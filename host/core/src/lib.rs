@@ -16,6 +16,7 @@ pub mod revision;
 pub mod scope;
 
 pub mod call;
+pub mod child;
 pub mod instance;
 pub mod job;
 

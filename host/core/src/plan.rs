@@ -147,6 +147,11 @@ impl Plan {
         (node as usize) < self.task_count()
     }
 
+    /// Going forward a call is made for it: it is no scope and no wait.
+    pub(crate) fn takes_call(&self, node: u32) -> bool {
+        self.is_task(node) && !self.outline.is_wait(node)
+    }
+
     /// The section that is the inside of a scope; none for what is called.
     pub(crate) fn inside(&self, node: u32) -> Option<u32> {
         let section = (node + 1).checked_sub(self.task_count() as u32);

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::call::Direction;
+use crate::child::Order;
 use crate::entry::{Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{CancelMode, Cause, Claim, Job, JobSpec, JobState, JobStatus, Request, Run};
 
+mod child;
 pub(crate) mod own_revert;
 mod scope;
 pub mod table;
@@ -54,6 +56,9 @@ impl Job {
             deadline: None,
             residue: Vec::new(),
             awaits: BTreeMap::new(),
+            orders: 0,
+            order_number: 0,
+            owes_end: false,
             updated: spec.created,
             sequence: 0,
         };
@@ -92,9 +97,12 @@ impl Job {
             Fact::TaskApplying { task, .. }
             | Fact::TaskObserving { task, .. }
             | Fact::TaskWaiting { task, .. }
+            | Fact::ChildOrdered { task, .. }
             | Fact::TaskReverting { task, .. } => {
                 let direction = match fact {
-                    Fact::TaskReverting { .. } => Direction::Revert,
+                    Fact::TaskReverting { .. } | Fact::ChildOrdered { order: Order::Undo, .. } => {
+                        Direction::Revert
+                    }
                     _ => Direction::Apply,
                 };
                 // An unknown task is told of where it is recorded.
@@ -190,11 +198,14 @@ impl Job {
                 self.unclaimed(JobState::Quarantined)?;
                 self.status.wake = None;
             }
+            Fact::ParentOrdered { order, number } => self.ordered(*order, *number)?,
+            Fact::ParentTold { number } => self.told_parent(*number)?,
             Fact::Reopened { direction, reason } => self.reopened(*direction, reason)?,
             Fact::Ended { state, cause, residue } => {
                 self.ended(*state, at)?;
                 self.status.cause.clone_from(cause);
                 self.status.residue.clone_from(residue);
+                self.leave_children();
             }
             task => return Err(format!("{} names no task", task.kind())),
         }
@@ -276,6 +287,7 @@ impl Job {
             }
         }
         self.status.claims_lost = 0;
+        self.status.owes_end = false;
         self.status.residue.clear();
         self.status.deadline = None;
         self.status.runs.push(Run::default());
@@ -287,6 +299,7 @@ impl Job {
         self.unclaimed(state)?;
         self.status.request = None;
         self.status.wake = None;
+        self.status.owes_end = self.parent().is_some();
         self.status.run_mut().ended = Some(at);
         Ok(())
     }

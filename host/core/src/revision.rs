@@ -249,6 +249,7 @@ impl<'a> Asked<'a> {
                 let names = event.condition.as_deref().map(names_of).into_iter().flatten();
                 self.names.extend(names.filter(|name| name != EVENT));
             }
+            Until::Child(child) => child.inputs.values().for_each(|input| self.input(input)),
             Until::Passed { .. } | Until::Approval(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Waits: nodes of a flow that make no call, and last until a time, an event or an answer.
+//! Waits: nodes of a flow that make no call, and last until a time, an event, an answer or the end of another job.
 //!
 //! A job that has nothing else to do while one lasts holds no claim and no memory. Waits are durable: what they wait for
 //! is stored with when they give up.
@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::child::{Child, ChildEnd};
 use crate::event::CloudEvent;
-use crate::flow::Input;
+use crate::flow::{Input, PluginPin};
 use crate::scope::When;
 
 /// The longest that one may last: a year. What is due later belongs to a trigger.
@@ -18,11 +19,11 @@ pub const TIMEOUT_MS_DEFAULT: u64 = 7 * 24 * 3_600 * 1_000;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Wait {
+pub struct Wait<P = PluginPin> {
     /// Unique among the nodes of the whole flow.
     pub name: String,
     #[serde(rename = "wait")]
-    pub until: Until,
+    pub until: Until<P>,
     /// Name that tasks and readers use -> JSON pointer (RFC 6901) into what it ended with; empty for the whole.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provides: BTreeMap<String, String>,
@@ -33,10 +34,32 @@ pub struct Wait {
     pub when: Option<When>,
 }
 
+impl<P> Wait<P> {
+    /// The job that it is.
+    pub fn child(&self) -> Option<&Child<P>> {
+        match &self.until {
+            Until::Child(child) => Some(child),
+            Until::Passed { .. } | Until::Time(_) | Until::Event(_) | Until::Approval(_) => None,
+        }
+    }
+
+    /// The same with plugins named otherwise.
+    pub(crate) fn map<Q>(self, plugin: &mut dyn FnMut(P) -> Q) -> Wait<Q> {
+        let until = match self.until {
+            Until::Passed { ms } => Until::Passed { ms },
+            Until::Time(time) => Until::Time(time),
+            Until::Event(event) => Until::Event(event),
+            Until::Approval(approval) => Until::Approval(approval),
+            Until::Child(child) => Until::Child(child.map(plugin)),
+        };
+        Wait { name: self.name, until, provides: self.provides, needs: self.needs, when: self.when }
+    }
+}
+
 /// What a wait lasts until.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Until {
+pub enum Until<P = PluginPin> {
     /// So many milliseconds have passed since it began.
     Passed {
         ms: u64,
@@ -45,14 +68,17 @@ pub enum Until {
     Time(Input),
     Event(EventWait),
     Approval(Approval),
+    /// The end of a job that is begun for it. Unlike the others it has effects, and is undone.
+    Child(Child<P>),
 }
 
-impl Until {
+impl<P> Until<P> {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Passed { .. } | Self::Time(_) => "sleep",
             Self::Event(_) => "wait_event",
             Self::Approval(_) => "approval",
+            Self::Child(_) => "job",
         }
     }
 
@@ -62,6 +88,7 @@ impl Until {
             Self::Passed { .. } | Self::Time(_) => None,
             Self::Event(event) => Some(event.timeout_ms),
             Self::Approval(approval) => Some(approval.timeout_ms),
+            Self::Child(child) => Some(child.timeout_ms),
         }
     }
 }
@@ -118,4 +145,5 @@ pub enum Answer {
         comment: String,
     },
     Event(CloudEvent),
+    Child(ChildEnd),
 }

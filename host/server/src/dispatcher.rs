@@ -1,15 +1,16 @@
 //! The dispatcher: brings what is due to the board, and what is on the board to a runner.
 //!
-//! Two loops that run for ever, woken by a bell and by a period. There is no recovery mode: starting up is
+//! Loops that run for ever, woken by a bell and by a period. There is no recovery mode: starting up is
 //! dispatching.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windlass_core::event::DEDUPE_RETENTION_MS;
@@ -71,7 +72,13 @@ impl Dispatcher {
 
     /// Dispatches until the host stops. Runs may still be under way when it returns.
     pub async fn run(&self) {
-        tokio::join!(self.run_board(), self.run_due(), self.run_orphans(), self.run_expiry());
+        tokio::join!(
+            self.run_board(),
+            self.run_due(),
+            self.run_family(),
+            self.run_orphans(),
+            self.run_expiry()
+        );
     }
 
     /// Returns when no job runs any more.
@@ -192,6 +199,32 @@ impl Dispatcher {
             Ok(()) | Err(EngineError::NotFound { .. }) => {}
             Err(error) => {
                 tracing::warn!(?due, %error, "something due could not be handled, it will be again")
+            }
+        }
+    }
+
+    /// Has jobs told what others have to tell them, as long as there is anything that can be told.
+    async fn run_family(&self) {
+        // What could not be told is not tried again at each bell of others.
+        let (mut resting, mut rested) = (BTreeSet::new(), Instant::now());
+        while !self.stopping.is_cancelled() {
+            if rested.elapsed() >= LOOK_PERIOD {
+                resting.clear();
+                rested = Instant::now();
+            }
+            match self.engine.tell_families(&resting).await {
+                Ok(told) => {
+                    resting.extend(told.failed);
+                    if told.count > 0 {
+                        continue;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "what jobs have to tell each other cannot be read"),
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = self.engine.family_bell.notified() => {}
+                () = tokio::time::sleep(LOOK_PERIOD) => {}
             }
         }
     }

@@ -26,12 +26,14 @@ pub mod board;
 mod delivery;
 pub mod error;
 pub mod event;
+pub mod family;
 pub mod flow;
 pub mod job;
 pub mod logbook;
 pub mod news;
 pub mod operation;
 pub mod plugin;
+pub mod reference;
 pub mod revision;
 pub mod submit;
 pub mod trigger;
@@ -93,6 +95,8 @@ pub struct Engine {
     pub(crate) board_bell: Notify,
     /// Rung when something may be due earlier than it was.
     pub(crate) due_bell: Notify,
+    /// Rung when a job has something to tell another one.
+    pub(crate) family_bell: Notify,
 }
 
 /// What an engine is made of.
@@ -120,6 +124,7 @@ impl Engine {
             host,
             board_bell: Notify::new(),
             due_bell: Notify::new(),
+            family_bell: Notify::new(),
         }
     }
 
@@ -135,12 +140,13 @@ impl Engine {
     /// Commits a unit and tells whoever waits for what it changes.
     pub async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
         let mut told = Vec::new();
-        let (mut on_board, mut has_alarm) = (false, false);
+        let (mut on_board, mut has_alarm, mut is_untold) = (false, false, false);
         for change in &unit.changes {
             match change {
                 Change::Job(change) => {
                     on_board |= change.status.state == windlass_core::job::JobState::Ready;
                     has_alarm |= change.status.alarm().is_some();
+                    is_untold |= change.status.is_untold();
                     told.push((change.job, change.status.clone()));
                 }
                 Change::Put { record, .. } => has_alarm |= record.alarm().is_some(),
@@ -156,6 +162,9 @@ impl Engine {
         }
         if has_alarm {
             self.due_bell.notify_one();
+        }
+        if is_untold {
+            self.family_bell.notify_one();
         }
         Ok(())
     }

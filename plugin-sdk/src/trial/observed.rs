@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::{Instance, raw, shared_methods};
-use crate::action::{Applied, End};
-use crate::context::Prior;
+use crate::action::{Applied, End, UndoRecord};
+use crate::context::{Prior, TaskFault};
 use crate::dispatch::{self, Raw};
 use crate::failure::{Failure, Fault};
 use crate::observed::{Accepted, Done, Observation, ObservedAction};
@@ -21,7 +21,7 @@ const ABSENT: &str = "trial.absent";
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use windlass_plugin::{Accepted, Context, Done, Evidence, Failure, Observation, ObservedAction};
+/// # use windlass_plugin::{Accepted, Context, Done, Evidence, Failure, Fault, Observation, ObservedAction};
 /// # struct Order;
 /// # impl ObservedAction for Order {
 /// #     const NAME: &'static str = "order";
@@ -31,11 +31,11 @@ const ABSENT: &str = "trial.absent";
 /// #     type Undo = ();
 /// #     type Handle = u32;
 /// #     fn apply(_: &Context<'_, ()>, _: String) -> Result<Done<String, (), u32>, Failure> {
-/// #         Ok(Accepted::new(12, Duration::from_secs(60)).into())
+/// #         Ok(Accepted::new(12).observe_after(Duration::from_secs(60)).into())
 /// #     }
 /// #     fn observe(
 /// #         context: &Context<'_, ()>, tea: String, _: Evidence<String, (), u32>,
-/// #     ) -> Result<Observation<String>, Failure> {
+/// #     ) -> Result<Observation<String>, Fault> {
 /// #         Ok(if context.attempt() < 2 { Observation::unknown() } else { Observation::Present(tea) })
 /// #     }
 /// #     fn revert(
@@ -94,7 +94,7 @@ impl<A: ObservedAction> ObservedTrial<A> {
 
     /// One observation: of what was accepted, or, after [`ObservedTrial::lose_outcome`], of what is in doubt. What it finds
     /// is evidence for a revert.
-    pub fn observe(&mut self, input: &Value) -> Result<Observation<A::Output>, Failure> {
+    pub fn observe(&mut self, input: &Value) -> Result<Observation<A::Output>, Fault> {
         let Instance { host, observe, .. } = &self.instance;
         host.only_reads.set(true);
         let found = dispatch::observe::<A>(host, observe, raw(input), self.instance.evidence());
@@ -110,6 +110,10 @@ impl<A: ObservedAction> ObservedTrial<A> {
                 self.found_absent(fault.clone());
                 Observation::Absent(fault)
             }
+            Observation::Failed(fault) => {
+                self.has_failed(fault.clone());
+                Observation::Failed(fault)
+            }
             Observation::Drifted(fault) => Observation::Drifted(fault),
             Observation::Unknown { after } => Observation::Unknown { after },
         })
@@ -118,21 +122,29 @@ impl<A: ObservedAction> ObservedTrial<A> {
     /// One attempt of revert, with all that apply and observation have left as evidence.
     pub fn revert(&mut self, input: &Value) -> Result<Option<Value>, Failure> {
         let Instance { host, revert, .. } = &self.instance;
-        let said = dispatch::revert_observed::<A>(host, revert, raw(input), self.instance.evidence());
+        let said = dispatch::revert(A::NAME, A::revert, host, revert, raw(input), self.instance.evidence());
         self.instance.reverted(said)
     }
 
-    /// Every undo record so far, oldest first.
-    pub fn undo(&self) -> Result<Vec<A::Undo>, Failure> {
+    /// Every undo record so far, oldest first: what a revert is told.
+    pub fn undo(&self) -> Result<Vec<UndoRecord<A::Undo>>, Failure> {
         self.instance.undo()
     }
 
     /// What was accepted has failed, and keeps its handle. What was in doubt was never there.
     fn found_absent(&mut self, fault: Option<Fault>) {
-        if let End::Accepted(handle) = &self.instance.end {
-            let fault = fault.unwrap_or_else(|| Fault::new(ABSENT, "it is not there, and will not be"));
-            self.instance.end = End::Failed { fault, handle: Some(handle.clone()) };
+        if let End::Accepted(_) = &self.instance.end {
+            self.has_failed(fault.unwrap_or_else(|| Fault::new(ABSENT, "it is not there, and will not be")));
         }
+    }
+
+    fn has_failed(&mut self, fault: Fault) {
+        let handle = match &self.instance.end {
+            End::Accepted(handle) => Some(handle.clone()),
+            End::Failed { handle, .. } => handle.clone(),
+            End::Applied(_) | End::Interrupted | End::Partial(_) => None,
+        };
+        self.instance.end = End::Failed { fault, handle };
     }
 }
 
@@ -162,7 +174,7 @@ mod tests {
 
         fn apply(context: &Context<'_, String>, _: String) -> Result<Done<String, String, u32>, Failure> {
             context.note("weight", &20)?;
-            let accepted = Accepted::new(context.attempt(), Duration::ZERO);
+            let accepted = Accepted::new(context.attempt());
             Ok(accepted.with_undo(format!("letter {}", context.attempt())).into())
         }
 
@@ -170,7 +182,7 @@ mod tests {
             context: &Context<'_, String>,
             input: String,
             _: Evidence<String, String, u32>,
-        ) -> Result<Observation<String>, Failure> {
+        ) -> Result<Observation<String>, Fault> {
             let is_denied = |tried| matches!(tried, Err(JournalError::Stopped(Stop::Denied)));
             assert!(is_denied(context.undo_ahead(&"a stamp".to_owned())));
             assert!(is_denied(context.note("weight", &30)));
@@ -178,6 +190,7 @@ mod tests {
             Ok(match input.as_str() {
                 "lost" => Observation::absent_because("post.lost", "it is nowhere"),
                 "gone" => Observation::absent(),
+                "burned" => Observation::failed("post.burned", "its van is on fire"),
                 _ => Observation::unknown_for(Duration::from_secs(60)),
             })
         }
@@ -191,7 +204,8 @@ mod tests {
                 End::Failed { fault, .. } => Some(fault.class.clone()),
                 _ => None,
             };
-            Ok(Some(json!({ "handle": evidence.handle(), "class": class, "undo": evidence.undo })))
+            let undo: Vec<_> = evidence.undo.iter().map(|record| (record.attempt, &record.undo)).collect();
+            Ok(Some(json!({ "handle": evidence.handle(), "class": class, "undo": undo })))
         }
     }
 
@@ -204,10 +218,28 @@ mod tests {
             let later = Observation::unknown_for(Duration::from_secs(60));
             assert_eq!(trial.observe(&input).unwrap(), later);
         }
-        assert_eq!(trial.undo().unwrap(), ["letter 1"]);
+        let written = |trial: &ObservedTrial<Post>| -> Vec<_> {
+            trial.undo().unwrap().into_iter().map(|record| (record.attempt, record.undo)).collect()
+        };
+        assert_eq!(written(&trial), [(1, "letter 1".to_owned())]);
         // What comes after an observation may write again.
         trial.apply(&input).unwrap();
-        assert_eq!(trial.undo().unwrap(), ["letter 1", "letter 2"]);
+        assert_eq!(written(&trial), [(1, "letter 1".to_owned()), (2, "letter 2".to_owned())]);
+    }
+
+    #[test]
+    fn what_has_failed_elsewhere_has_failed_also_where_it_was_in_doubt() {
+        for (is_lost, handle) in [(false, json!(1)), (true, json!(null))] {
+            let mut trial = ObservedTrial::<Post>::new();
+            trial.apply(&json!("burned")).unwrap();
+            if is_lost {
+                trial.lose_outcome();
+            }
+            assert!(matches!(trial.observe(&json!("burned")), Ok(Observation::Failed(_))));
+            let said = trial.revert(&json!("burned")).unwrap();
+            let told = json!({ "handle": handle, "class": "post.burned", "undo": [[1, "letter 1"]] });
+            assert_eq!(said, Some(told));
+        }
     }
 
     #[test]
@@ -216,19 +248,19 @@ mod tests {
         trial.apply(&json!("lost")).unwrap();
         trial.observe(&json!("lost")).unwrap();
         let said = trial.revert(&json!("lost")).unwrap();
-        assert_eq!(said, Some(json!({ "handle": 1, "class": "post.lost", "undo": ["letter 1"] })));
+        assert_eq!(said, Some(json!({ "handle": 1, "class": "post.lost", "undo": [[1, "letter 1"]] })));
 
         let mut trial = ObservedTrial::<Post>::new();
         trial.apply(&json!("gone")).unwrap();
         trial.observe(&json!("gone")).unwrap();
         let said = trial.revert(&json!("gone")).unwrap();
-        assert_eq!(said, Some(json!({ "handle": 1, "class": ABSENT, "undo": ["letter 1"] })));
+        assert_eq!(said, Some(json!({ "handle": 1, "class": ABSENT, "undo": [[1, "letter 1"]] })));
 
         let mut trial = ObservedTrial::<Post>::new();
         trial.apply(&json!("gone")).unwrap();
         trial.lose_outcome();
         assert_eq!(trial.observe(&json!("gone")).unwrap(), Observation::absent());
         let said = trial.revert(&json!("gone")).unwrap();
-        assert_eq!(said, Some(json!({ "handle": null, "class": null, "undo": ["letter 1"] })));
+        assert_eq!(said, Some(json!({ "handle": null, "class": null, "undo": [[1, "letter 1"]] })));
     }
 }

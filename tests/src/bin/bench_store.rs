@@ -1,8 +1,9 @@
 //! What a store costs: jobs per second as a client sees them over gRPC, beside the floors of the same run.
 //!
-//! `make bench` runs it on each store. One-action jobs, 64 in flight, each submitted and waited for; a fresh wasm
-//! instance for each. Floors: the store alone, given the very units of such jobs by 64 tasks; and on PostgreSQL the
-//! bare database, 64 sessions that make the same rows in as many transactions. Every commit is durable.
+//! `make bench` runs it on PostgreSQL; on redb the program `bench` tells more. One-action jobs, 64 in flight, each
+//! submitted and waited for; a fresh wasm instance for each. Floors: the store alone, given the very units of such jobs
+//! by 64 tasks; and on PostgreSQL the bare database, 64 sessions that make the same rows in as many transactions. Every
+//! commit is durable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,13 +2,14 @@
 
 use chrono::TimeDelta;
 use windlass_core::call::{Function, Observation, Outcome};
+use windlass_core::child::{ChildEnd, Link, Order};
 use windlass_core::decide::Decision;
 use windlass_core::decide::control::Resolution;
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Line;
 use windlass_core::fault::Fault;
 use windlass_core::id::HostId;
-use windlass_core::job::CancelMode;
+use windlass_core::job::{CancelMode, JobState};
 use windlass_core::payload::Payload;
 
 use super::fixture::{EVENT_TYPES, at, call, event};
@@ -38,6 +39,13 @@ pub enum Ask {
     Prioritise(i32),
     /// An event of the n-th type.
     Deliver(u8),
+    /// The first of its child jobs knows of its order.
+    ChildTold,
+    /// The first of its child jobs ends, in one of four ways.
+    HearEnd(u8),
+    /// Its parent gives it one of four orders.
+    Obey(u8),
+    ParentTold,
 }
 
 /// Asks it, as `host` where it is a host that asks. What is not possible where the job stands records nothing.
@@ -83,7 +91,54 @@ pub fn ask_of(decision: &mut Decision<'_>, ask: &Ask, host: HostId) {
             let event_type = EVENT_TYPES[usize::from(*which) % EVENT_TYPES.len()];
             decision.deliver(&event(event_type, &decision.job.status.sequence.to_string()))
         }
+        (Ask::ChildTold | Ask::HearEnd(_) | Ask::Obey(_) | Ask::ParentTold, _) => {
+            ask_of_family(decision, ask)
+        }
     };
+}
+
+/// What the parent and the child jobs of a job can want of it.
+fn ask_of_family(decision: &mut Decision<'_>, ask: &Ask) -> bool {
+    let number = decision.job.status.order_number;
+    match ask {
+        Ask::ChildTold => {
+            let orders = decision.job.open_orders();
+            orders.first().is_some_and(|order| {
+                decision.child_told(order);
+                true
+            })
+        }
+        Ask::HearEnd(which) => {
+            let open = decision.job.instances.values().find(|i| i.child.is_some() && i.is_open_for_answer());
+            let open = open.and_then(|instance| Some((instance.name.clone(), instance.child.clone()?)));
+            open.is_some_and(|(task, link)| {
+                decision.hear_end(&task, end_of(*which, &link));
+                true
+            })
+        }
+        Ask::Obey(which) if decision.job.parent().is_some() => {
+            let orders = [Order::Start, Order::Retry, Order::Undo, Order::Leave];
+            decision.obey_parent(orders[usize::from(*which) % orders.len()], number + 1);
+            true
+        }
+        Ask::ParentTold => {
+            decision.parent_told(number);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn end_of(which: u8, link: &Link) -> ChildEnd {
+    let state = if which < 2 { JobState::Succeeded } else { JobState::Failed };
+    ChildEnd {
+        job: link.job,
+        number: link.number,
+        state,
+        has_effects: which.is_multiple_of(2),
+        fault: (which >= 2).then(|| Fault::new("test.failed", "it did not work")),
+        output: (which < 2).then(|| Payload::json(&serde_json::json!({"made": [1.5, null]}))),
+    }
 }
 
 fn outcome(which: u8, call: &CallName) -> Outcome {
@@ -91,7 +146,7 @@ fn outcome(which: u8, call: &CallName) -> Outcome {
     let payload = || Payload::json(&serde_json::json!([1.5, null]));
     match (which, call.function) {
         (0, Function::Apply) => {
-            Outcome::Accepted { handle: payload(), undo: Some(payload()), observe_after_ms: 300 }
+            Outcome::Accepted { handle: payload(), undo: Some(payload()), observe_after_ms: Some(300) }
         }
         (1..4, Function::Apply) => Outcome::Applied { output: payload(), undo: (which == 1).then(payload) },
         (0, Function::Observe) => Outcome::Observed(Observation::Unknown { after_ms: None }),

@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 use windlass_core::call::Grants;
+use windlass_core::child::Child;
 use windlass_core::decide::Decision;
-use windlass_core::decide::create::{Timing, create};
+use windlass_core::decide::create::{Timing, create, create_child};
 use windlass_core::decide::outcome::CallName;
 use windlass_core::entry::Actor;
 use windlass_core::event::CloudEvent;
@@ -117,6 +118,33 @@ pub fn waiting_flow(event_types: &[&str]) -> Arc<Flow> {
     flow.nodes.extend(waits.map(|(n, event_type)| event_wait(&format!("wait-{n}"), event_type)));
     flow.pattern = Pattern::Unordered;
     Arc::new(flow)
+}
+
+/// A flow whose only node is a child job, of one task.
+pub fn family_flow() -> Arc<Flow> {
+    Arc::new(Flow { nodes: vec![child_job("child", "copy")], ..Flow::clone(&flow("copy", 0)) })
+}
+
+/// A node that is a job of one task.
+pub fn child_job(name: &str, plugin_name: &str) -> Node {
+    let child = Child {
+        flow: Box::new(Flow::clone(&flow(plugin_name, 1))),
+        flow_revision: None,
+        inputs: BTreeMap::new(),
+        priority: None,
+        timeout_ms: 3_600_000,
+    };
+    let (name, until) = (name.to_owned(), Until::Child(child));
+    Node::Wait(Wait { name, until, provides: BTreeMap::new(), needs: Vec::new(), when: None })
+}
+
+/// The child that a parent's first open order is about, born as a host makes it.
+pub fn born_of_parent(parent: &Job, now: DateTime<Utc>) -> (Job, Change) {
+    let order = parent.open_orders().into_iter().next().expect("it has ordered something");
+    let birth = parent.birth(&order.task, now).expect("it can be made");
+    let (child, entries) = create_child(birth, order.number, actor());
+    let change = Change::birth(&child, entries);
+    (child, change)
 }
 
 pub fn event(event_type: &str, id: &str) -> CloudEvent {

@@ -1,15 +1,17 @@
 //! Random histories: whatever is decided of a job, its replayed logbook is what the store has of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use windlass_core::decide::create::Timing;
+use windlass_core::flow::Flow;
 use windlass_core::job::Job;
 use windlass_host::store::{CommitError, Store};
 
-use super::fixture::{born_of, flow, host_id, unit};
+use super::fixture::{born_of, child_job, flow, host_id, unit};
 use super::{Ask, Bench, ask_of};
 
 /// Histories that are tried, each of at most so many steps.
@@ -42,6 +44,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(Ask::Resolve),
         1 => Just(Ask::Reschedule),
         1 => (-3i32..3).prop_map(Ask::Prioritise),
+        3 => Just(Ask::ChildTold),
+        3 => (0u8..4).prop_map(Ask::HearEnd),
     ];
     (ask, 0i64..2_000).prop_map(|(ask, later_ms)| Step { ask, later_ms })
 }
@@ -61,7 +65,11 @@ pub(super) async fn a_replayed_logbook_is_the_stored_job(bench: Bench) {
 }
 
 async fn live(bench: &Bench, n: u64, steps: &[Step]) {
-    let (mut job, birth) = born_of(n, flow("copy", 3), Timing::default());
+    let mut flow = Flow::clone(&flow("copy", 3));
+    if n.is_multiple_of(2) {
+        flow.nodes.insert(1, child_job("child", "copy"));
+    }
+    let (mut job, birth) = born_of(n, Arc::new(flow), Timing::default());
     bench.store().commit(unit(vec![birth])).await.expect("stored");
     let mut now = job.status.updated;
     for step in steps {
@@ -78,6 +86,8 @@ async fn live(bench: &Bench, n: u64, steps: &[Step]) {
     assert_eq!(replayed, stored);
     let is_on_board = store.board(usize::MAX).await.expect("readable").contains(&job.id());
     assert_eq!(is_on_board, job.status.state == windlass_core::job::JobState::Ready);
+    let is_to_tell = store.untold(None, usize::MAX).await.expect("readable").contains(&job.id());
+    assert_eq!(is_to_tell, job.status.is_untold());
     let claims = store.claims().await.expect("readable");
     let claim = claims.iter().find(|(_, id)| *id == job.id()).map(|(host, _)| *host);
     assert_eq!(claim, job.status.claim.map(|claim| claim.host));

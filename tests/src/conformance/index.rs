@@ -1,4 +1,4 @@
-//! The board, the claims, awaited events and what is due: they follow from jobs and records.
+//! The board, the claims, awaited events, what is to be told and what is due: they follow from jobs and records.
 
 use chrono::TimeDelta;
 use windlass_core::call::Outcome;
@@ -10,8 +10,8 @@ use windlass_host::store::{Change, Due, Expected, Store, Subject};
 
 use super::Bench;
 use super::fixture::{
-    EVENT_TYPES, at, born, born_of, call, claim, commit, decide, event, host_id, job_id, submit, trigger,
-    trigger_id, unit, waiting_flow,
+    EVENT_TYPES, at, born, born_of, born_of_parent, call, cancel, claim, commit, decide, event, family_flow,
+    host_id, job_id, submit, trigger, trigger_id, unit, waiting_flow,
 };
 
 pub(super) async fn the_board_is_ordered_by_priority_then_age(bench: Bench) {
@@ -195,4 +195,59 @@ pub(super) async fn of_jobs_that_have_ended_none_waits_for_an_event(bench: Bench
     assert!(at_rest.status.state.is_ended());
     assert_eq!(awaiting(store.as_ref(), BUILT).await, []);
     assert_eq!(awaiting(store.as_ref(), WELL).await, []);
+}
+
+async fn untold(store: &dyn Store) -> Vec<JobId> {
+    store.untold(None, 100).await.expect("readable")
+}
+
+pub(super) async fn jobs_that_have_something_to_tell_are_found_also_when_they_have_ended(bench: Bench) {
+    let store = bench.store();
+    for n in [3, 1, 2] {
+        let (mut job, birth) = born_of(n, family_flow(), Timing::default());
+        store.commit(unit(vec![birth])).await.expect("stored");
+        claim(store.as_ref(), &mut job, host_id(1), at(50)).await;
+        assert_eq!(job.status.state, JobState::Waiting, "it holds nothing");
+    }
+    submit(store.as_ref(), 4).await;
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    assert_eq!(untold(store.as_ref()).await, [1, 2, 3].map(job_id));
+    assert_eq!(store.untold(None, 2).await.expect("readable"), [1, 2].map(job_id));
+    let behind = store.untold(Some(job_id(1)), 100).await.expect("readable");
+    assert_eq!(behind, [2, 3].map(job_id), "behind a job, whether or not it is one of them");
+    assert_eq!(store.untold(Some(job_id(9)), 100).await.expect("readable"), []);
+
+    // One whose order is told has nothing to tell; one that has ended tells those that it leaves.
+    let mut told = store.job(job_id(2)).await.expect("readable").expect("stored");
+    let (mut child, birth) = born_of_parent(&told, at(60));
+    store.commit(unit(vec![birth])).await.expect("a child is stored as any job");
+    let orders = told.open_orders();
+    let recorded = commit(store.as_ref(), &mut told, at(61), |decision| decision.child_told(&orders[0]));
+    recorded.await.expect("stored");
+    let mut left = store.job(job_id(3)).await.expect("readable").expect("stored");
+    cancel(store.as_ref(), &mut left, at(62)).await;
+    assert!(left.status.state.is_ended());
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    assert_eq!(untold(store.as_ref()).await, [1, 3].map(job_id));
+    assert_eq!(store.job(job_id(3)).await.expect("readable"), Some(left), "with what it orders at its end");
+
+    // A child that has ended owes that to its parent, until that knows.
+    cancel(store.as_ref(), &mut child, at(70)).await;
+    assert_eq!(store.job(child.id()).await.expect("readable").as_ref(), Some(&child));
+    assert!(untold(store.as_ref()).await.contains(&child.id()));
+    let number = child.status.order_number;
+    let known = commit(store.as_ref(), &mut child, at(71), |decision| decision.parent_told(number));
+    known.await.expect("stored");
+    assert_eq!(untold(store.as_ref()).await, [1, 3].map(job_id));
+    // What is purged has nothing to tell.
+    let left = store.job(job_id(3)).await.expect("readable").expect("stored");
+    let purge = Change::Purge { job: left.id(), sequence: left.status.sequence };
+    store.commit(unit(vec![purge])).await.expect("purged");
+    drop(store);
+    bench.step().await;
+    assert_eq!(untold(bench.store().as_ref()).await, [job_id(1)]);
 }

@@ -1,9 +1,11 @@
 //! Jobs as a whole: back as they were, with notes, listed, purged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use windlass_core::call::Outcome;
 use windlass_core::decide::create::Timing;
+use windlass_core::flow::Flow;
 use windlass_core::id::FlowId;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::JobState;
@@ -15,8 +17,8 @@ use windlass_host::store::{
 
 use super::Bench;
 use super::fixture::{
-    at, born, born_of, call, cancel, claim, commit, flow, flow_revision, host_id, job_id, operation,
-    operation_id, plugin, submit, undone_as_a_whole, unit,
+    at, born, born_of, call, cancel, child_job, claim, commit, flow, flow_revision, host_id, job_id,
+    operation, operation_id, plugin, submit, undone_as_a_whole, unit,
 };
 
 pub(super) async fn a_job_comes_back_as_it_was_stored(bench: Bench) {
@@ -175,7 +177,9 @@ async fn all(store: &dyn Store, filter: &JobFilter) -> usize {
 
 pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     let store = bench.store();
-    let used = undone_as_a_whole(flow("used", 2), "releasing");
+    let mut used = Flow::clone(&undone_as_a_whole(flow("used", 2), "releasing"));
+    used.nodes.push(child_job("child", "of-child"));
+    let used = Arc::new(used);
     let (mut waiting, birth) = born_of(1, used.clone(), Timing::default());
     let (mut over, other_birth) = born_of(2, used.clone(), Timing::default());
     let (_, unrelated) = born_of(3, flow("other", 1), Timing::default());
@@ -189,8 +193,8 @@ pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     drop(store);
     bench.step().await;
     let store = bench.store();
-    // By its tasks, and by its own revert.
-    for name in ["used", "releasing"] {
+    // By its tasks, by its own revert, and by its child job.
+    for name in ["used", "releasing", "of-child"] {
         let mut found = store.references(plugin(name), 10).await.expect("readable");
         found.sort_by_key(|reference| match reference {
             Reference::Operation(_) => 0,
@@ -208,7 +212,7 @@ pub(super) async fn a_plugin_is_needed_by_jobs_and_operations(bench: Bench) {
     let key = RecordKey::FlowRevision(FlowId::of_name("f"), 1);
     let removed = Change::Remove { key, generation: 1 };
     store.commit(unit(vec![put(operation(1, 2, &used, Some(at(2)))), removed])).await.expect("stored");
-    for name in ["used", "releasing"] {
+    for name in ["used", "releasing", "of-child"] {
         assert_eq!(store.references(plugin(name), 10).await.expect("readable"), vec![], "{name}");
     }
 }

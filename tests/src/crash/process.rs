@@ -164,6 +164,11 @@ impl HostProcess {
         Client::connect(&self.address).await
     }
 
+    /// Of the process, for whoever asks the kernel about it.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs as long as there is a handle")
+    }
+
     /// SIGKILL, from outside.
     pub async fn kill(mut self) -> Ended {
         self.child.start_kill().expect("it can be killed");
@@ -172,7 +177,7 @@ impl HostProcess {
 
     /// Sends a signal, such as `TERM`.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("`kill` can be run");
         assert!(sent.success(), "the signal {name} was not sent");
     }

@@ -1,10 +1,11 @@
 //! A witness: reads what a dead host left, and what was done, and objects to what must never be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use windlass_core::call::Direction;
 use windlass_core::entry::{Entry, Fact};
-use windlass_core::job::{Job, JobState};
+use windlass_core::job::{Job, JobSpec, JobState};
 use windlass_host::store::{JobFilter, Store};
 
 use crate::ledger::LedgerLine;
@@ -39,6 +40,12 @@ pub async fn jobs(store: &dyn Store) -> Vec<Found> {
         "claims without jobs"
     );
     found
+}
+
+/// What was asked of every job of a store.
+pub async fn specs(store: &dyn Store) -> Vec<Arc<JobSpec>> {
+    let page = store.jobs(&JobFilter::default(), None, ROWS_MAX).await.expect("jobs can be listed");
+    page.jobs.into_iter().map(|(spec, _)| spec).collect()
 }
 
 /// The logbook replays to the job, and no prefix of it shows an unwinding job as running or begins an apply in it.

@@ -87,6 +87,17 @@ impl TestHost {
         tasks.into_iter().rfind(named).unwrap_or_else(|| panic!("job {job} has no task {task}"))
     }
 
+    /// The job that a node is, as soon as that is made.
+    pub async fn child(&self, job: &str, task: &str) -> String {
+        self.until(job, "task.child_ordered", task).await;
+        let child = self.task(job, task).await.child_job;
+        self.until_holds(&format!("job {child} is not made"), async || {
+            self.jobs().get(v1::GetJobRequest { job: child.clone() }).await.is_ok()
+        })
+        .await;
+        child
+    }
+
     /// What a job provides under a name.
     pub async fn output(&self, job: &str, name: &str) -> Value {
         let request = v1::GetJobOutputRequest { job: job.to_owned(), name: name.to_owned() };

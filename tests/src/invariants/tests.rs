@@ -7,7 +7,7 @@ use windlass_core::call::{Direction, Prior};
 use windlass_core::decide::create::{Timing, create};
 
 use super::*;
-use crate::conformance::fixture::{actor, at, flow, host_id, spec};
+use crate::conformance::fixture::{actor, at, born_of_parent, decide, family_flow, flow, host_id, spec};
 
 fn fresh() -> (Job, Vec<Entry>) {
     let flow = flow("plugin", 2);
@@ -39,6 +39,7 @@ fn call(job: &Job, task: &str, attempt: u32) -> LedgerLine {
         iteration: Vec::new(),
         key: name(task).key(job.id(), Direction::Apply),
         attempt,
+        scope_attempt: 1,
         prior: "none".to_owned(),
         fence: 1,
         input: Value::Null,
@@ -110,4 +111,49 @@ fn calls_without_intent_or_under_a_wrong_key_are_found() {
     }
     let twice = call(&job, "task-1", 1);
     assert_eq!(effects(&job, &[&twice, &twice]).len(), 1);
+}
+
+/// A parent that waits, and its child, which is ready.
+fn family() -> (Job, Job) {
+    let flow = family_flow();
+    let (mut parent, _) = create(Arc::new(spec(1, &flow)), flow, Timing::default(), actor());
+    decide(&mut parent, at(5), |decision| decision.claim(host_id(1)).expect("it is ready"));
+    let (child, _) = born_of_parent(&parent, at(6));
+    (parent, child)
+}
+
+fn ordered(job: &Job, sequence: u64, attempt: u32) -> Entry {
+    let link = job.instances[&name("child")].child.clone().expect("it is a child");
+    let (task, child, until) = (name("child"), link.job, at(9));
+    entry(sequence, Fact::ChildOrdered { task, attempt, child, order: link.order, number: 1, until })
+}
+
+#[test]
+fn a_child_that_nobody_ordered_or_that_is_made_twice_is_found() {
+    let (parent, child) = family();
+    let first = ordered(&parent, 4, 1);
+    let sound = [(parent.clone(), vec![first.clone()]), (child.clone(), vec![])];
+    assert_eq!(family::check(&sound), Vec::<String>::new());
+    let unordered = [(parent.clone(), vec![]), (child, vec![])];
+    assert_eq!(family::check(&unordered).len(), 1);
+    for (attempt, problems) in [(1, 2), (2, 1)] {
+        let twice = vec![first.clone(), ordered(&parent, 5, attempt)];
+        assert_eq!(family::check(&[(parent.clone(), twice)]).len(), problems, "attempt {attempt}");
+    }
+}
+
+#[test]
+fn a_parent_that_says_what_its_child_does_not_is_found() {
+    let (parent, child) = family();
+    let entries = vec![ordered(&parent, 4, 1)];
+    let mut with_effects = child.clone();
+    decide(&mut with_effects, at(7), |decision| decision.claim(host_id(1)).expect("it is ready"));
+    for (state, child) in
+        [(TaskState::Applied, &child), (TaskState::Reverted, &child), (TaskState::Reverted, &with_effects)]
+    {
+        let mut parent = parent.clone();
+        parent.instances.get_mut(&name("child")).expect("it has one").state = state;
+        let jobs = [(parent, entries.clone()), (child.clone(), vec![])];
+        assert_eq!(family::check(&jobs).len(), 1, "{}", state.word());
+    }
 }

@@ -52,6 +52,12 @@ impl State {
         waiting.map(|job| job.id()).take(limit).collect()
     }
 
+    /// In the order of their ids.
+    pub(super) fn untold(&self, after: Option<JobId>, limit: usize) -> Vec<JobId> {
+        let behind = self.jobs.values().filter(|job| after.is_none_or(|after| job.id() > after));
+        behind.filter(|job| job.status.is_untold()).map(|job| job.id()).take(limit).collect()
+    }
+
     /// All that wants to be looked at, oldest first; of the same instant jobs before triggers, then by id.
     pub(super) fn due(&self) -> Vec<Due> {
         let jobs = self.jobs.values().filter_map(|job| Some((job.status.alarm()?, Subject::Job(job.id()))));

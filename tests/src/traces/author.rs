@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use windlass_core::child::Parent;
 use windlass_core::decide::create::{Timing, create, create_dropped};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
@@ -195,6 +196,9 @@ impl Author {
             spec.origin = Origin::Operation { operation, occurrence, window_ms: 5_000 };
         } else if self.dice.one_in(2) {
             changes.push(self.take(Some(spec.id)));
+        } else if self.dice.one_in(2) {
+            let task = InstanceName { task: "child".to_owned(), iteration: Vec::new() };
+            spec.origin = Origin::Child(Parent { job: self.some_job(), task });
         }
         let (job, entries) = if self.dice.one_in(10) {
             create_dropped(Arc::new(spec), flow, Cause::Window, actor())

@@ -90,6 +90,9 @@ impl Cast {
             let event_type = dice.pick(&fixture::EVENT_TYPES).expect("there are types");
             flow.nodes.push(fixture::event_wait(&format!("wait-{n}"), event_type));
         }
+        if dice.one_in(3) {
+            flow.nodes.push(fixture::child_job("child", &first));
+        }
         // Waits go on while tasks are called, or come one after the other.
         if dice.one_in(2) {
             flow.pattern = Pattern::Unordered;

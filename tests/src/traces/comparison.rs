@@ -53,6 +53,7 @@ enum Part {
     Board,
     Claims,
     Awaiting,
+    Untold,
     Due,
     Lists,
     Tail,
@@ -63,10 +64,11 @@ enum Part {
     Blobs,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part::Board,
     Part::Claims,
     Part::Awaiting,
+    Part::Untold,
     Part::Due,
     Part::Lists,
     Part::Tail,
@@ -103,6 +105,7 @@ impl Comparison<'_> {
             Part::Board => self.board(dice).await,
             Part::Claims => self.claims().await,
             Part::Awaiting => self.awaiting(dice).await,
+            Part::Untold => self.untold(dice).await,
             Part::Due => self.due(dice).await,
             Part::Lists => self.lists(dice).await,
             Part::Tail => self.tail(dice).await,
@@ -164,6 +167,17 @@ impl Comparison<'_> {
                 let expected = self.model.awaiting(event_type, after, limit).await?;
                 same(|| format!("awaiting({event_type:?}, {after:?}, {limit})"), &found, &expected)?;
             }
+        }
+        Ok(())
+    }
+
+    async fn untold(&self, dice: &mut Dice) -> Same {
+        let all = self.model.untold(None, ALL).await?;
+        let behind = dice.pick(&all).copied();
+        for (after, limit) in [(None, ALL), (behind, 1 + dice.place(3))] {
+            let (found, expected) =
+                (self.store.untold(after, limit).await?, self.model.untold(after, limit).await?);
+            same(|| format!("untold({after:?}, {limit})"), &found, &expected)?;
         }
         Ok(())
     }

@@ -65,7 +65,15 @@ impl Author {
             JobState::Scheduled => Ask::Wake,
             JobState::Waiting => {
                 let which = self.dice.below(EVENT_TYPES.len() as u64) as u8;
-                self.dice.weighed(&[(1, Ask::Wake), (2, Ask::Deliver(which))])
+                let end = self.dice.below(4) as u8;
+                let asks = [
+                    (1, Ask::Wake),
+                    (2, Ask::Deliver(which)),
+                    (2, Ask::ChildTold),
+                    (2, Ask::HearEnd(end)),
+                    (1, Ask::Obey(end)),
+                ];
+                self.dice.weighed(&asks)
             }
             JobState::Ready => Ask::Claim,
             JobState::Running | JobState::Reverting | JobState::Suspending => {
@@ -87,7 +95,15 @@ impl Author {
             | JobState::Cancelled
             | JobState::Superseded => {
                 let which = self.dice.below(3) as u8;
-                self.dice.weighed(&[(1, Ask::Retry), (1, Ask::Revert), (1, Ask::Resolve(which))])
+                let asks = [
+                    (2, Ask::Retry),
+                    (2, Ask::Revert),
+                    (2, Ask::Resolve(which)),
+                    (1, Ask::ChildTold),
+                    (1, Ask::ParentTold),
+                    (1, Ask::Obey(which)),
+                ];
+                self.dice.weighed(&asks)
             }
         }
     }
@@ -110,6 +126,10 @@ impl Author {
             (1, Ask::Reschedule),
             (2, Ask::Prioritise(priority)),
             (3, Ask::Deliver(which)),
+            (1, Ask::ChildTold),
+            (1, Ask::HearEnd(which % 4)),
+            (1, Ask::Obey(which)),
+            (1, Ask::ParentTold),
         ])
     }
 }

@@ -1,5 +1,8 @@
 //! Flows end to end: order, data, outputs. F01, F02, F09, F18, F22, W03, W08; patterns in the modules.
 
+mod child;
+mod child_definition;
+mod child_undo;
 mod doubt;
 mod graph;
 mod observe;

@@ -2,60 +2,113 @@
 
 use std::io::{Cursor, Read as _};
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use windlass_host::store::Place;
 use windlass_proto::v1;
 use windlass_proto::v1::{JobState, TaskState};
-use windlass_tests::harness::TestHost;
+use windlass_tests::harness::{HostOptions, TestHost, event};
 use windlass_tests::home::Kind;
-use windlass_tests::work::json_of;
+use windlass_tests::work::{instance, json_of};
 
-/// What a host of schema 1 exported, and the file that it left.
-const FORM: &[u8] = include_bytes!("e2e_upgrade/schema_1.jsonl");
-const FILE: &[u8] = include_bytes!("e2e_upgrade/schema_1.redb.zst");
+/// What hosts of older schemas exported, and the files that they left.
+const FORM_1: &[u8] = include_bytes!("e2e_upgrade/schema_1.jsonl");
+const FILE_1: &[u8] = include_bytes!("e2e_upgrade/schema_1.redb.zst");
+const FORM_2: &[u8] = include_bytes!("e2e_upgrade/schema_2.jsonl");
+const FILE_2: &[u8] = include_bytes!("e2e_upgrade/schema_2.redb.zst");
 
-/// Its jobs: one of three tasks that was suspended when two of them were applied, and one that had succeeded.
+/// The jobs of schema 1: one of three tasks that was suspended when two of them were applied, and one that had succeeded.
 const SUSPENDED: &str = "01a22446-8379-771d-9d18-cda0ff6c4218";
 const SUCCEEDED: &str = "01a22446-836c-767d-b4e2-ef0affb0500b";
 
 /// Entries that the suspended job has from the older host.
 const OLD_ENTRIES: usize = 9;
 
+/// The job of schema 2 that waits: for an approval, an event, and an hour.
+const WAITING: &str = "01a224f9-7bf7-77d0-8c27-29b6614522ad";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s11_a_job_that_an_older_host_exported_goes_on_with_what_is_left() {
-    let mut host = TestHost::bare().await;
-    host.stop().await;
-    let place = host.move_out().await;
-    place.import(host.now(), Cursor::new(FORM)).await.expect("this version reads what the older one wrote");
-    goes_on(host).await;
+async fn s11_a_job_that_an_older_host_exported_goes_on_with_what_is_left_whatever_the_slots() {
+    for slots in [1, 16] {
+        let host = TestHost::bare_with(HostOptions { slots, ..HostOptions::default() }).await;
+        goes_on(on_form(host, FORM_1).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s11_a_job_in_the_file_of_an_older_host_goes_on_with_what_is_left() {
+    goes_on(on_file(FILE_1, FORM_1).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s11_a_job_that_waited_when_an_older_host_exported_it_hears_its_answers() {
+    is_answered(on_form(TestHost::bare().await, FORM_2).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s11_a_job_that_waits_in_the_file_of_an_older_host_hears_its_answers() {
+    is_answered(on_file(FILE_2, FORM_2).await).await;
+}
+
+/// A host, stopped, on what an older one exported.
+async fn on_form(mut host: TestHost, form: &'static [u8]) -> TestHost {
+    host.stop().await;
+    let place = host.move_out().await;
+    place.import(host.now(), Cursor::new(form)).await.expect("this version reads what the older one wrote");
+    host
+}
+
+/// A host, stopped, on the file of an older one. A file is opened by redb alone: the same rows are in the export.
+async fn on_file(file: &'static [u8], form: &'static [u8]) -> TestHost {
     let mut host = TestHost::bare().await;
     host.stop().await;
-    // A file is opened by redb alone: the same rows are in the export.
     let place = match (Kind::chosen(), host.move_out().await) {
         (Kind::Redb, Place::Redb(path)) => {
-            let mut file = Vec::new();
-            let mut decoder = ruzstd::decoding::StreamingDecoder::new(FILE).expect("it is compressed");
-            decoder.read_to_end(&mut file).expect("it is whole");
-            std::fs::write(&path, file).expect("it can be written");
+            let mut whole = Vec::new();
+            let mut decoder = ruzstd::decoding::StreamingDecoder::new(file).expect("it is compressed");
+            decoder.read_to_end(&mut whole).expect("it is whole");
+            std::fs::write(&path, whole).expect("it can be written");
             Place::Redb(path)
         }
         (_, place) => {
-            place.import(host.now(), Cursor::new(FORM)).await.expect("this version reads it");
+            place.import(host.now(), Cursor::new(form)).await.expect("this version reads it");
             place
         }
     };
     let mut findings = Vec::new();
     place.check(&mut |finding| findings.push(finding.to_string())).await.expect("it can be opened");
     assert_eq!(findings, Vec::<String>::new());
-    goes_on(host).await;
+    host
+}
+
+/// Starts on what the older host left a few minutes ago, and answers its job.
+async fn is_answered(mut host: TestHost) {
+    // While the pause of the job, and the patience of the others, last.
+    host.clock.set("2026-11-29T02:00:00Z".parse().expect("a time"));
+    host.restart().await;
+    assert_eq!(host.state(WAITING).await, JobState::Waiting);
+    let unmeant = event("/ci", "1", "test.built", &json!({ "number": 1 }));
+    let meant = event("/ci", "2", "test.built", &json!({ "number": 2 }));
+    let published = host.publish(vec![unmeant, meant]).await.expect("they are events");
+    let counts: Vec<_> = published.iter().map(|result| result.delivered_job_count).collect();
+    assert_eq!(counts, [0, 1]);
+    let (job, task, comment) = (WAITING.to_owned(), Some(instance("sure")), "seen".to_owned());
+    let answer = v1::AnswerJobRequest { job, task, approved: true, comment, etag: String::new() };
+    host.jobs().answer(answer).await.expect("it waits for that");
+    host.until(WAITING, "task.applied", "sure").await;
+    assert!(!host.state(WAITING).await.as_str_name().ends_with("SUCCEEDED"), "its pause is not over");
+    host.advance(TimeDelta::hours(1));
+    let job = host.wait(WAITING).await;
+    assert_eq!((job.state(), job.task_done_count), (JobState::Succeeded, 5));
+    let first = json!({ "from": "an argument" });
+    assert_eq!(output(&host, WAITING, "last").await, json!({ "first": first, "said": "seen", "number": 2 }));
+    host.finish().await;
 }
 
 /// Starts on what the older host left, resumes its job, and looks at all of it.
 async fn goes_on(mut host: TestHost) {
+    // While keys of requests are kept.
+    host.clock.set("2026-11-28T23:00:00Z".parse().expect("a time"));
     host.restart().await;
     let (first, second) =
         (json!({ "from": "an argument", "number": 1 }), json!({ "number": 1, "origin": "an argument" }));

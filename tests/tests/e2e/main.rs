@@ -10,5 +10,6 @@ mod e2e_operations;
 mod e2e_plugins;
 mod e2e_sandbox;
 mod e2e_store;
+mod e2e_trace;
 mod e2e_triggers;
 mod e2e_upgrade;

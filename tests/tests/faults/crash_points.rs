@@ -3,12 +3,15 @@
 //! Each case has a fresh store, a host that dies, and a host that goes on. A client that lost its host asks again, as
 //! clients do.
 
+mod doubt;
 mod event;
+mod family;
 mod graph;
 mod matrix;
 
 use std::sync::Arc;
 
+use family::Family;
 use matrix::{Case, Matrix, at_every_write, kill_while_uploading};
 use serde_json::json;
 use windlass_core::call::Direction;
@@ -18,7 +21,7 @@ use windlass_proto::v1;
 use windlass_tests::crash::process::{HostProcess, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
-use windlass_tests::work::{Shape as _, flow, gate, literal, nested, remote, task, times};
+use windlass_tests::work::{Shape as _, child, flow, gate, literal, nested, remote, task, times};
 use windlass_tests::{invariants, plugins};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_crash_host");
@@ -162,6 +165,78 @@ async fn s10_a_host_that_dies_at_any_write_of_a_publication_gives_the_event_to_e
     assert!(seen.unacknowledged > 0, "a host died when all had the event, and nobody was told: {seen:?}");
 }
 
+fn a_job_of_two() -> v1::Task {
+    child("job", flow([undo_ahead("x", json!([{ "x": 1 }])), value("y", 2)]))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_a_family_changes_nothing_of_how_it_ends() {
+    let family = Family {
+        tasks: vec![value("a", 1), a_job_of_two(), value("b", 3)],
+        state: JobState::Succeeded,
+        child: JobState::Succeeded,
+        calls: &["apply a", "apply x", "apply y", "apply b"],
+    };
+    let seen = family::at_every_write(BINARY, &family).await;
+    // A host record, a plugin; of the parent a birth, a claim, an outcome, an order that is told, an answer, a claim and
+    // an outcome; of the child a birth, a claim, an undo record, two outcomes, and that its parent knows; two host states.
+    assert!(seen.commits >= 17, "{seen:?}");
+    assert!(seen.orders >= 4 && seen.ends >= 2 && seen.unborn >= 2, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_a_child_that_is_undone_changes_nothing_of_how_it_ends() {
+    let family = Family {
+        tasks: vec![value("a", 1), a_job_of_two(), task("c", "fail")],
+        state: JobState::Reverted,
+        child: JobState::Reverted,
+        calls: &["apply a", "apply x", "apply y", "apply c", "revert c", "revert y", "revert x", "revert a"],
+    };
+    let seen = family::at_every_write(BINARY, &family).await;
+    assert!(seen.commits >= 24, "{seen:?}");
+    assert!(seen.orders >= 6 && seen.ends >= 4, "both orders, and both ends: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_host_that_dies_at_any_write_of_a_child_that_fails_changes_nothing_of_how_it_ends() {
+    let failing = child("job", flow([undo_ahead("x", json!([{ "x": 1 }])), task("y", "fail")]));
+    let family = Family {
+        tasks: vec![value("a", 1), failing, value("b", 3)],
+        state: JobState::Reverted,
+        child: JobState::Reverted,
+        calls: &["apply a", "apply x", "apply y", "revert y", "revert x", "revert a"],
+    };
+    let seen = family::at_every_write(BINARY, &family).await;
+    assert!(seen.commits >= 18, "{seen:?}");
+    assert!(seen.orders >= 4 && seen.ends >= 2, "{seen:?}");
+}
+
+/// A host record, a plugin, a job, a claim with the first intent, three outcomes, two host states.
+const COMMITS_OF_THREE_TASKS: u64 = 9;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_task_that_says_revert_is_undone_after_a_death_at_any_write_that_leaves_it_in_doubt() {
+    let seen = doubt::at_every_write(BINARY, v1::InDoubt::Revert).await;
+    assert!(seen.commits >= COMMITS_OF_THREE_TASKS, "{seen:?}");
+    // After its intent, and before its outcome.
+    assert!(seen.doubts >= 2 && seen.made >= 1, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_task_that_says_hold_waits_for_a_person_after_a_death_at_any_write_that_leaves_it_in_doubt() {
+    let seen = doubt::at_every_write(BINARY, v1::InDoubt::Hold).await;
+    assert!(seen.commits >= COMMITS_OF_THREE_TASKS, "{seen:?}");
+    assert!(seen.doubts >= 2 && seen.made >= 1, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s10_a_task_that_says_observe_is_looked_at_after_a_death_at_any_write_that_leaves_it_in_doubt() {
+    let seen = doubt::at_every_write(BINARY, v1::InDoubt::Observe).await;
+    // And what it accepted, with the look at that.
+    assert!(seen.commits > COMMITS_OF_THREE_TASKS, "{seen:?}");
+    assert!(seen.doubts >= 2 && seen.made >= 1 && seen.made < seen.doubts, "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_dies_at_any_transaction_of_an_upload_leaves_nothing_that_hinders_the_next_one() {
     kill_while_uploading(BINARY).await;
@@ -277,7 +352,8 @@ async fn a_revert_after_two_interrupted_attempts_sees_the_undo_records_of_both()
     assert_eq!(site.attempts("apply a").len(), 2);
     let reverts = site.attempts("revert a");
     assert_eq!(reverts.len(), 1);
-    let evidence = json!({ "end": "interrupted", "undo": [{ "wrote": "x" }, { "wrote": "x" }] });
+    let undo = json!([{ "wrote": "x" }, { "wrote": "x" }]);
+    let evidence = json!({ "end": "interrupted", "undo": undo, "undo_of": ["a 1", "a 2"] });
     assert_eq!(reverts[0].evidence, evidence);
     assert_eq!(found.job.status.claims_lost, 0, "an outcome ends the count");
 }

@@ -1,4 +1,4 @@
-//! Simulations: jobs with random work and random outcomes, run by several engines on one store that lose their claims
+//! Simulations: jobs with random work, random waits and random outcomes, run by several engines on one store that lose their claims
 //! to each other, under a clock that moves at random, with an operator who asks for random things.
 //!
 //! Whatever happens, X01, X02 and X07 hold after each step, a host that lost a claim begins nothing more, and when
@@ -9,6 +9,8 @@ mod ground;
 mod member;
 mod random;
 mod simulation;
+mod wait;
+mod work;
 
 use std::thread;
 

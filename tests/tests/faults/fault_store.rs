@@ -6,58 +6,33 @@
 mod filling;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use filling::{fill, open};
 use windlass_core::call::Function;
 use windlass_core::fault::Fault as CallFault;
 use windlass_core::instance::TaskState;
 use windlass_core::job::JobState;
-use windlass_tests::bench::{Bench, SLOTS, Watched};
+use windlass_host::store::JobFilter;
+use windlass_tests::bench::Bench;
 use windlass_tests::crash::witness;
 use windlass_tests::disk::{Disk, Fault};
 use windlass_tests::faulty::{Slip, Trouble};
 use windlass_tests::scripted::{Answer, Scripted};
 
-/// Long enough for a loop without a pause to ask many thousand times.
-const OUTAGE: Duration = Duration::from_millis(1_500);
-/// Every loop of the host together: a runner that pauses 50 ms and doubles, a board, a timer and a watch that look
-/// once a second. Five times what was measured.
-const ASKED_MAX: u64 = 150;
-
-/// Holds the apply of `b`; all else is answered at once.
-fn holding_b() -> Arc<Scripted> {
-    Scripted::new(|call| match call.task.as_str() {
-        "b" if call.function == Function::Apply => Answer::held(Answer::good(call.function)),
-        _ => Answer::now(Answer::good(call.function)),
-    })
-}
+use crate::outage::{self, holding_b};
 
 /// `b` ends while the store is in trouble, which is over after a while.
 async fn outlives(trouble: Trouble) {
     let bench = Bench::start(holding_b()).await;
-    let job = bench.submit(&["a", "b", "c"]).await;
-    let watched = bench.watch(job).await;
-    bench.scripted.wait_for(|made| made.iter().any(|made| made.is_held)).await;
-    bench.faults.set(Some(trouble));
-    let before = bench.faults.asked();
-    bench.scripted.release(1);
-    // Time itself is what is tested: the store must not be asked all the time.
-    tokio::time::sleep(OUTAGE).await;
-    let asked = bench.faults.asked() - before;
-    assert!(asked < ASKED_MAX, "the store was asked {asked} times in {OUTAGE:?}");
-    let stored = bench.store.job(job).await.expect("readable").expect("it is there");
-    assert_eq!(stored.status.state, JobState::Running, "nothing is known of an end");
-    assert_eq!(stored.current("b").map(|b| b.state), Some(TaskState::Applying));
-    assert_eq!(bench.scripted.calls(), ["apply a", "apply b"], "nothing is begun without an intent");
-    bench.faults.set(None);
-    let ended = bench.wait(job).await;
-    assert_eq!(ended.status.state, JobState::Succeeded);
-    assert_eq!(bench.scripted.calls(), ["apply a", "apply b", "apply c"], "no call is repeated");
-    let Watched { sequences, last } = watched.await.expect("the watch ends with the job");
-    assert_eq!(sequences, (1..=ended.status.sequence).collect::<Vec<_>>(), "no gap, no duplicate");
-    assert_eq!(last.as_deref(), Some("succeeded"));
-    bench.finish().await;
+    let begin = async |bench: &Bench| bench.faults.set(Some(trouble));
+    let end = async |bench: &Bench| {
+        let stored = bench.store.jobs(&JobFilter::default(), None, 1).await.expect("readable").jobs;
+        assert_eq!(stored[0].1.state, JobState::Running, "nothing is known of an end");
+        let stored = bench.store.job(stored[0].0.id).await.expect("readable").expect("it is there");
+        assert_eq!(stored.current("b").map(|b| b.state), Some(TaskState::Applying));
+        bench.faults.set(None);
+    };
+    outage::outlives(bench, &format!("{trouble:?}"), begin, end).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,27 +52,10 @@ async fn s14_an_outcome_outlives_a_full_disk_and_a_watch_goes_on() {
 
 /// Jobs that are on the board and cannot be claimed do not make the host spin.
 async fn waits_on_the_board(trouble: Trouble) {
-    const JOBS: usize = 6;
     let bench = Bench::start(holding_b()).await;
-    let mut jobs = Vec::new();
-    // All slots are taken by calls that do not end.
-    for _ in 0..JOBS {
-        jobs.push(bench.submit(&["b"]).await);
-    }
-    bench.scripted.wait_for(|made| made.iter().filter(|made| made.is_held).count() == SLOTS).await;
-    bench.faults.set(Some(trouble));
-    let before = bench.faults.asked();
-    // Their outcomes cannot be recorded, and what is on the board cannot be claimed.
-    for place in bench.scripted.held() {
-        bench.scripted.release(place);
-    }
-    tokio::time::sleep(OUTAGE).await;
-    let asked = bench.faults.asked() - before;
-    assert!(asked < ASKED_MAX, "the store was asked {asked} times in {OUTAGE:?}");
-    bench.faults.set(None);
-    bench.release_all_until_ended(&jobs).await;
-    assert_eq!(bench.scripted.calls().len(), JOBS, "no call is repeated");
-    bench.finish().await;
+    let begin = async |bench: &Bench| bench.faults.set(Some(trouble));
+    let end = async |bench: &Bench| bench.faults.set(None);
+    outage::waits_on_the_board(bench, &format!("{trouble:?}"), begin, end).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,11 +73,8 @@ async fn s14_a_ready_job_that_cannot_be_claimed_is_not_tried_all_the_time() {
     let bench = Bench::start(holding_b()).await;
     let job = bench.submit_later(&["a"]).await;
     bench.faults.set(Some(Trouble::WritesDown));
-    let before = bench.faults.asked();
     bench.put_on_board(job).await;
-    tokio::time::sleep(OUTAGE).await;
-    let asked = bench.faults.asked() - before;
-    assert!(asked < ASKED_MAX, "the store was asked {asked} times in {OUTAGE:?}");
+    outage::lasts(&bench, "a ready job").await;
     assert!(bench.scripted.made().is_empty());
     bench.faults.set(None);
     assert_eq!(bench.wait(job).await.status.state, JobState::Succeeded);
@@ -240,10 +195,7 @@ async fn a_retry_that_was_due_while_the_store_was_down_is_made_when_it_is_back()
     let job = bench.submit(&["a"]).await;
     bench.wait_for_state(job, JobState::Waiting).await;
     bench.faults.set(Some(Trouble::Down));
-    let before = bench.faults.asked();
-    tokio::time::sleep(OUTAGE).await;
-    let asked = bench.faults.asked() - before;
-    assert!(asked < ASKED_MAX, "the store was asked {asked} times in {OUTAGE:?}");
+    outage::lasts(&bench, "a retry that is due").await;
     bench.faults.set(None);
     assert_eq!(bench.wait(job).await.status.state, JobState::Succeeded);
     assert_eq!(bench.scripted.calls(), ["apply a", "apply a"]);

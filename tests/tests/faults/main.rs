@@ -3,7 +3,9 @@
 
 mod crash_points;
 mod fault_delivery;
+mod fault_family;
 mod fault_postgres;
 mod fault_process;
 mod fault_simulation;
 mod fault_store;
+mod outage;

@@ -116,6 +116,13 @@ async fn fails(flow: &str, failure: Failure) {
     }
     assert_eq!(ended.state(), JobState::Reverted, "{flow}: {failure:?}: {}", host.story(&job).await);
     assert_eq!(left(&host), before, "{flow}: {failure:?} leaves nothing");
+    let was_asked = matches!(failure, Failure::Acquire | Failure::Cancelled | Failure::Requested);
+    let withdrawn = files(&at(&host, "provider/withdrawn")).len();
+    assert_eq!(withdrawn, usize::from(was_asked), "{flow}: {failure:?}: the provider is told");
+    if failure == Failure::Acquire {
+        let fault = ended.cause.and_then(|cause| cause.fault).expect("it was refused");
+        assert_eq!(fault.class, "machine.refused", "{flow}");
+    }
     host.finish().await;
 }
 

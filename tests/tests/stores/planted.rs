@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 use windlass_core::decide::create::Timing;
+use windlass_core::flow::Flow;
 use windlass_core::instance::InstanceName;
 use windlass_core::job::Origin;
 use windlass_core::occurrence::{self, Occurrence};
 use windlass_host::store::{Change, Expected, Place, Record, Store, UniqueKey};
 use windlass_tests::conformance::fixture::{
-    actor, at, born, born_of, cancel, claim, flow, host, host_id, job_id, operation, operation_id, plugin,
-    spec, trigger, trigger_id, unit, waiting_flow,
+    actor, at, born, born_of, cancel, child_job, claim, flow, host, host_id, job_id, operation, operation_id,
+    plugin, spec, trigger, trigger_id, unit, waiting_flow,
 };
 
 pub fn file(directory: &Path) -> PathBuf {
@@ -27,8 +28,8 @@ pub fn job_key(n: u64) -> Vec<u8> {
 /// The type of the events that job 3 waits for.
 pub const AWAITED: &str = "test.built";
 
-/// A directory with a store of one of everything: job 1 is ready, 2 is scheduled, 3 has a claim and a note and waits for
-/// an event, 4 was cancelled, 5 is of an occurrence.
+/// A directory with a store of one of everything: job 1 is ready, 2 is scheduled, 3 has a claim and a note, waits for
+/// an event and has something to tell a child job, 4 was cancelled, 5 is of an occurrence.
 pub async fn whole() -> TempDir {
     let directory = tempfile::tempdir().expect("a folder");
     let opened = Place::in_directory(directory.path()).open(1 << 20).await.expect("opens");
@@ -65,7 +66,9 @@ pub async fn fill(store: &dyn Store) {
 }
 
 async fn claimed(store: &dyn Store) {
-    let (mut job, birth) = born_of(3, waiting_flow(&[AWAITED]), Timing::default());
+    let mut flow = Flow::clone(&waiting_flow(&[AWAITED]));
+    flow.nodes.push(child_job("child", "copy"));
+    let (mut job, birth) = born_of(3, Arc::new(flow), Timing::default());
     store.commit(unit(vec![birth])).await.expect("stored");
     claim(store, &mut job, host_id(1), at(50)).await;
     let note = Change::Note {

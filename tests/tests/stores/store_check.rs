@@ -89,6 +89,15 @@ finds! {
     an_await_of_nothing: |rows| {
         rows.put("await", &[0, 0, 0, 9, b'x'], &[]);
     } => ["table await", "a key that is not one of this table"];
+    a_job_that_nobody_would_hear_of: |rows| {
+        remove_at(rows, "untold", 0, 3);
+    } => ["the index of untold jobs", &job(3), "has something to tell, and is not in it"];
+    a_job_that_would_be_asked_for_nothing: |rows| {
+        rows.put("untold", &job_key(1), &[]);
+    } => ["the index of untold jobs", &job(1), "has nothing to tell"];
+    an_untold_job_of_no_id: |rows| {
+        rows.put("untold", &[1, 2], &[]);
+    } => ["the index of untold jobs", "table untold", "the key is not one of this table"];
     a_ready_job_that_is_not_on_the_board: |rows| {
         remove_at(rows, "board", 12, 1);
     } => ["the index of ready jobs", &job(1), "is ready, and not in it"];

@@ -47,7 +47,7 @@ async fn a_store_is_exported_imported_and_checked() {
     let path = directory.path();
     let export = run(path, &["store", "export", "--data-dir", "state", "--file", "again"]);
     assert_eq!((export.code, export.out.as_str()), (0, ""), "{}", export.errors);
-    assert!(export.errors.starts_with("jobs: 5, entries: "), "{}", export.errors);
+    assert!(export.errors.starts_with("jobs: 8, entries: "), "{}", export.errors);
     assert!(std::fs::read(path.join("again")).expect("it is there") == form);
     let piped = run(path, &["store", "export", "--data-dir", "state", "--file", "-"]);
     assert!(piped.code == 0 && piped.out.as_bytes() == form);

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use windlass_host::store::canonical::{self, ExportError, ImportError, Reader, unfinished};
-use windlass_host::store::{Exported, Place, PlaceError, Rank, RedbStore, Store, StoreFailure, check};
+use windlass_host::store::canonical::{self, ExportError, ImportError, unfinished};
+use windlass_host::store::{Exported, Place, PlaceError, RedbStore, Store, StoreFailure, check};
+use windlass_tests::conformance::canonical::exported;
 use windlass_tests::conformance::fixture::{at, job_id, submit};
 use windlass_tests::faulty::{Faults, Slip};
 use windlass_tests::guarded::{Guard, GuardedStore, Op};
@@ -17,19 +18,6 @@ use crate::planted::{file, fill, whole};
 
 /// Longer than anything takes, so that a test that hangs says where.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn exported(store: &dyn Store) -> Result<Vec<u8>, ExportError> {
-    let (chunks, mut received) = mpsc::channel(4);
-    let collected = async {
-        let mut form = Vec::new();
-        while let Some(chunk) = received.recv().await {
-            form.extend(chunk);
-        }
-        form
-    };
-    let (exported, form) = tokio::join!(canonical::export(store, chunks), collected);
-    exported.map(|_| form)
-}
 
 async fn exported_from(directory: &Path) -> Vec<u8> {
     let opened = Place::in_directory(directory).open_existing().await.expect("opens");
@@ -211,20 +199,6 @@ async fn a_store_closes_though_an_export_stalls() {
     // What it had read already may have been all.
     let ended = exporting.await.expect("no panic");
     assert!(matches!(ended, Ok(()) | Err(StoreFailure::Down(_))), "{ended:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_items_of_an_export_ascend() {
-    let mut reader = Reader::begin(Cursor::new(a_form().await)).expect("it is a form");
-    let (mut job, mut last) = (None, Rank::Start);
-    while let Some(read) = reader.next().expect("it is whole") {
-        if let Exported::Job { spec, .. } = &read.item {
-            job = Some(spec.id);
-        }
-        let Some(rank) = read.item.rank(job) else { continue };
-        assert!(rank > last, "line {}: {rank:?} after {last:?}", read.line);
-        last = rank;
-    }
 }
 
 /// Lets the first reads pass.

@@ -31,7 +31,7 @@ async fn the_model_does_what_the_model_does_behind_faults() {
         all_faults.lock().expect("nothing panics while it holds the faults").push(Arc::clone(&faults));
         model().faulty(faults)
     };
-    traces::run(make, SEEDS).await;
+    traces::run(make, 0..SEEDS).await;
     let all_faults = all_faults.into_inner().expect("nothing panics while it holds the faults");
     for slip in [Slip::Lost, Slip::Unknown, Slip::Fenced] {
         let count: usize = all_faults.iter().map(|faults| faults.slips_of(slip)).sum();
@@ -45,7 +45,7 @@ fn every_flaw_of_a_store_shows_in_its_traces() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("starts");
     for flaw in Flaw::ALL {
         let make = async || Bench::of(Arc::new(Flawed::of(flaw)));
-        let tried = catch_unwind(AssertUnwindSafe(|| runtime.block_on(traces::run(make, SEEDS))));
+        let tried = catch_unwind(AssertUnwindSafe(|| runtime.block_on(traces::run(make, 0..SEEDS))));
         let panicked = tried.expect_err(&format!("{flaw:?} was not noticed in {SEEDS} traces"));
         let said = panicked.downcast_ref::<String>().expect("a trace says what is wrong");
         assert!(said.starts_with("seed "), "{flaw:?}: {said}");

@@ -7,7 +7,7 @@ use windlass_host::store::{PostgresSettings, PostgresStore, Store};
 use windlass_tests::conformance::{Bench, run_all};
 use windlass_tests::faulty::Faults;
 use windlass_tests::postgres::Schema;
-use windlass_tests::traces::{self, SEEDS};
+use windlass_tests::traces;
 
 mod holder;
 mod moving;
@@ -55,10 +55,10 @@ async fn postgres_conforms_where_everything_is_delayed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_does_what_the_model_does() {
-    traces::run(bench, SEEDS).await;
+    traces::run(bench, traces::share(0, 2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_does_what_the_model_does_with_restarts_and_faults() {
-    traces::run(async || reopening().await.faulty(Faults::default()), SEEDS).await;
+    traces::run(async || reopening().await.faulty(Faults::default()), traces::share(1, 2)).await;
 }

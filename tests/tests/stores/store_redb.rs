@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use windlass_host::store::{RedbSettings, RedbStore, Store};
 use windlass_tests::conformance::{Bench, Opening, run_all};
 use windlass_tests::faulty::Faults;
-use windlass_tests::traces::{self, SEEDS};
+use windlass_tests::traces;
 
 fn in_memory() -> Bench {
     Bench::of(Arc::new(RedbStore::open_in_memory().expect("opens")))
@@ -77,28 +77,28 @@ async fn redb_conforms_where_everything_is_delayed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_in_memory_does_what_the_model_does() {
-    traces::run(async || in_memory(), SEEDS).await;
+    traces::run(async || in_memory(), traces::share(0, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_on_disk_does_what_the_model_does() {
     let disk = Disk::make();
-    traces::run(async || disk.bench(), SEEDS).await;
+    traces::run(async || disk.bench(), traces::share(1, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_on_disk_does_what_the_model_does_across_restarts() {
     let disk = Disk::make();
-    traces::run(async || disk.reopening().await, SEEDS).await;
+    traces::run(async || disk.reopening().await, traces::share(2, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_does_what_the_model_does_behind_faults() {
-    traces::run(async || in_memory().faulty(Faults::default()), SEEDS).await;
+    traces::run(async || in_memory().faulty(Faults::default()), traces::share(3, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_on_disk_does_what_the_model_does_behind_faults_and_across_restarts() {
     let disk = Disk::make();
-    traces::run(async || disk.reopening().await.faulty(Faults::default()), SEEDS).await;
+    traces::run(async || disk.reopening().await.faulty(Faults::default()), traces::share(4, 5)).await;
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::checked::{Checked, Rules, unique};
+use super::child::ChildDocument;
 use super::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
 use super::undo::{OwnRevertDocument, PhaseDocument};
 use super::wait::{ApprovalDocument, ObserveDocument, SleepDocument, WaitEventDocument};
@@ -87,20 +88,22 @@ impl PatternDocument {
     }
 }
 
-/// An action of a plugin, with inputs; a flow of its own; or a wait.
+/// An action of a plugin, with inputs; a flow of its own; a wait; or a job of its own.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Task")]
 #[schemars(extend("oneOf" = [
     {"required": ["plugin", "action"], "properties": {
-        "flow": false, "sleep": false, "wait_event": false, "approval": false,
+        "flow": false, "sleep": false, "wait_event": false, "approval": false, "job": false,
     }},
     {"required": ["flow"], "properties": {
         "plugin": false, "action": false, "inputs": false, "revert_inputs": false, "provides": false,
         "timeout": false, "retry": false, "priority": false, "memory_bytes_max": false, "in_doubt": false,
-        "observe": false, "digest": false, "sleep": false, "wait_event": false, "approval": false,
+        "observe": false, "digest": false, "sleep": false, "wait_event": false, "approval": false, "job": false,
     }},
-    {"anyOf": [{"required": ["sleep"]}, {"required": ["wait_event"]}, {"required": ["approval"]}], "properties": {
+    {"oneOf": [
+        {"required": ["sleep"]}, {"required": ["wait_event"]}, {"required": ["approval"]}, {"required": ["job"]},
+    ], "properties": {
         "plugin": false, "action": false, "inputs": false, "revert_inputs": false, "flow": false,
         "timeout": false, "retry": false, "priority": false, "memory_bytes_max": false, "in_doubt": false,
         "observe": false, "digest": false,
@@ -173,6 +176,9 @@ pub struct TaskDocument {
     /// Waits for somebody to say yes, in the place of plugin and action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalDocument>,
+    /// Waits for the end of a job that is made for it, in the place of plugin and action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<ChildDocument>,
     /// Only in answers: what the plugin was resolved to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("readOnly" = true))]

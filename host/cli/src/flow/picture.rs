@@ -2,12 +2,14 @@
 
 use windlass_proto::v1;
 
+use super::reference;
 use crate::time;
 
 /// Tasks that a line names; what has more is counted.
 const LINE_TASKS_MAX: usize = 12;
 
-/// The flow as a tree. Beside each task what it runs, beside each node what it needs and takes.
+/// The flow as a tree. Beside each task what it runs, beside each node what it needs and takes; below a child job what it
+/// does, where that is known.
 pub fn tree(flow: &v1::Flow) -> String {
     let beside = [scope(flow), flow.revert.as_ref().map(own_revert), bound(flow)]
         .into_iter()
@@ -28,10 +30,49 @@ fn level(flow: &v1::Flow, indent: &str, rows: &mut Vec<(String, String)>) {
     for (index, task) in flow.tasks.iter().enumerate() {
         let (branch, below) = if index + 1 == flow.tasks.len() { ("└ ", "  ") } else { ("├ ", "│ ") };
         rows.push((format!("{indent}{branch}{}", task.name), beside(task)));
-        if let Some(nested) = &task.flow {
+        if let Some(nested) = task.flow.as_ref().or(child(task).and_then(flow_of)) {
             level(nested, &format!("{indent}{below}"), rows);
         }
     }
+}
+
+/// The job that a node is.
+fn child(task: &v1::Task) -> Option<&v1::ChildJob> {
+    match &task.wait {
+        Some(v1::task::Wait::Job(job)) => Some(job),
+        _ => None,
+    }
+}
+
+/// What a child job does; none where a file has only a name.
+fn flow_of(job: &v1::ChildJob) -> Option<&v1::Flow> {
+    match &job.work {
+        Some(v1::child_job::Work::Flow(flow)) => Some(flow),
+        _ => None,
+    }
+}
+
+/// What a child job is, and what of its flow stands beside it.
+fn job(job: &v1::ChildJob) -> String {
+    use v1::child_job::Work;
+    let named = match &job.work {
+        Some(Work::Reference(name)) => Some(name),
+        _ => job.flow_revision.as_ref(),
+    };
+    let mut words = vec![match named {
+        Some(name) => format!("job of {}", reference::written(name)),
+        None => "job".to_owned(),
+    }];
+    if let Some(flow) = flow_of(job) {
+        words.push(pattern(flow).to_owned());
+        words.extend(scope(flow));
+        words.extend(flow.revert.as_ref().map(own_revert));
+        words.extend(bound(flow));
+    }
+    words.extend(job.priority.map(|priority| format!("priority {priority}")));
+    let timeout = job.timeout.as_ref().map(|timeout| time::written(time::of_wire(timeout)));
+    words.extend(timeout.map(|timeout| format!("{timeout} at most")));
+    words.join("; ")
 }
 
 fn beside(task: &v1::Task) -> String {
@@ -83,7 +124,8 @@ fn phase(task: &v1::Task) -> Option<String> {
 }
 
 fn takes(task: &v1::Task) -> Vec<String> {
-    taken(task.inputs.values().chain(task.revert_inputs.values()))
+    let of_child = child(task).into_iter().flat_map(|job| job.inputs.values());
+    taken(task.inputs.values().chain(task.revert_inputs.values()).chain(of_child))
 }
 
 /// What inputs ask for by name, and of tasks.
@@ -139,6 +181,7 @@ fn wait(wait: &v1::task::Wait) -> String {
             };
             format!("approval{of}{}", at_most(&approval.timeout))
         }
+        Wait::Job(child) => job(child),
     }
 }
 
@@ -240,92 +283,4 @@ pub fn names(flow: &v1::Flow) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::file::parse;
-
-    fn flow(document: &str) -> v1::Flow {
-        parse("-", document).unwrap_or_else(|problem| panic!("{problem}")).wire()
-    }
-
-    #[test]
-    fn a_nested_flow_is_a_tree_and_a_line() {
-        let shown = flow(
-            r#"{"pattern": "graph", "parallel_max": 4, "tasks": [
-                {"name": "copies", "needs": ["snapshot"], "flow": {"pattern": "unordered", "tasks": [
-                    {"name": "near", "plugin": "copy", "action": "put", "inputs": {"a": {"name": "archive"}}},
-                    {"name": "far", "plugin": "copy", "action": "put", "priority": 1,
-                     "inputs": {"a": {"output": {"task": "snapshot", "pointer": "/path"}}}}]}},
-                {"name": "snapshot", "plugin": "backup", "action": "snapshot"}]}"#,
-        );
-        let tree = "graph       at most 4 calls at once\n\
-                    ├ copies    unordered; needs snapshot\n\
-                    │ ├ near    copy put; takes archive\n\
-                    │ └ far     copy put; takes snapshot/path; priority 1\n\
-                    └ snapshot  backup snapshot";
-        assert_eq!(super::tree(&shown), tree);
-        assert_eq!(line(&shown), "(near | far), snapshot");
-        assert_eq!(names(&shown), ["near", "far", "snapshot"]);
-    }
-
-    #[test]
-    fn scopes_and_conditions_stand_beside_what_they_are_of() {
-        let shown = flow(
-            "
-retry: {times: 4, backoff_initial: 1m, except: [host.timeout], revert_all: true}
-tasks:
-- {name: probe, plugin: net, action: probe, when: 'size > 100'}
-- name: hosts
-  when: {condition: probe.ok, skips: task}
-  flow:
-    pattern: unordered
-    map: {over: {name: hosts}, name: host, parallel_max: 4}
-    tasks: [{name: deploy, plugin: net, action: put, inputs: {at: {name: host}}}]
-- name: regions
-  flow:
-    retry: {for_each: {over: {argument: regions}, name: region}}
-    tasks:
-    - {name: poll, flow: {repeat: {until: status.ready, rounds_max: 10, backoff_initial: 5s}, tasks: []}}
-    - {name: once, flow: {retry: {always_revert: true}, tasks: []}}
-",
-        );
-        let tree = "linear      retry 4x, pausing 1m, except after host.timeout, else revert all\n\
-                    ├ probe     net probe; when size > 100 (skips all)\n\
-                    ├ hosts     unordered; for each host in hosts, 4 at once; when probe.ok (skips task)\n\
-                    │ └ deploy  net put; takes host\n\
-                    └ regions   linear; retry for each region in regions\n\
-                    \u{20} ├ poll    linear; repeat until status.ready, 10x at most, pausing 5s\n\
-                    \u{20} └ once    linear; always revert";
-        assert_eq!(super::tree(&shown), tree);
-    }
-
-    #[test]
-    fn own_reverts_and_phases_stand_beside_what_they_are_of() {
-        let shown = flow(
-            "
-pattern: graph
-revert: {plugin: net, action: release}
-tasks:
-- {name: address, plugin: net, action: reserve, phase: reserve}
-- name: machine
-  phase: acquire
-  flow:
-    revert: {plugin: vm, action: machine, inputs: {id: {output: {task: boot, pointer: /id}}, at: {name: zone}}}
-    tasks: [{name: boot, plugin: vm, action: boot}]
-",
-        );
-        let tree = "graph      undone by net release\n\
-                    ├ address  net reserve; phase reserve\n\
-                    └ machine  linear; undone by vm machine with boot/id, zone; phase acquire\n\
-                    \u{20} └ boot   vm boot";
-        assert_eq!(super::tree(&shown), tree);
-    }
-
-    #[test]
-    fn a_long_flow_is_counted() {
-        let tasks: Vec<_> =
-            (0..40).map(|n| format!(r#"{{"name": "t{n}", "plugin": "p", "action": "a"}}"#)).collect();
-        let shown = flow(&format!(r#"{{"tasks": [{}]}}"#, tasks.join(",")));
-        assert_eq!(line(&shown), "linear of 40 tasks, the first t0");
-    }
-}
+mod tests;

@@ -31,8 +31,17 @@ impl Place {
     }
 }
 
-/// `NAME` or `NAME@REVISION`.
+/// `NAME` or `NAME@REVISION`, where a file may be meant as well.
 pub fn parse(text: &str) -> Result<v1::FlowReference, String> {
+    read(text, "is neither a file that exists nor the name of a flow")
+}
+
+/// `NAME` or `NAME@REVISION`, in a document.
+pub fn named(text: &str) -> Result<v1::FlowReference, String> {
+    read(text, "is not the name of a stored flow: write NAME or NAME@REVISION, or a flow in its place")
+}
+
+fn read(text: &str, otherwise: &str) -> Result<v1::FlowReference, String> {
     let (name, revision) = match text.split_once('@') {
         None => (text, Some(0)),
         Some((name, number)) => (name, number.parse().ok().filter(|number| *number > 0)),
@@ -41,7 +50,7 @@ pub fn parse(text: &str) -> Result<v1::FlowReference, String> {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
     };
     match revision {
-        _ if !is_name(name) => Err(format!("{text:?} is neither a file that exists nor the name of a flow")),
+        _ if !is_name(name) => Err(format!("{text:?} {otherwise}")),
         None => Err(format!("{text:?} has no number behind the @: write NAME@REVISION, such as {name}@3")),
         Some(revision) => Ok(v1::FlowReference { name: name.to_owned(), revision }),
     }

@@ -77,6 +77,10 @@ mod tests {
         json!({"tasks": [{"name": "n", "flow": flow}]})
     }
 
+    fn job(job: Value) -> Value {
+        json!({"tasks": [{"name": "j", "job": job}]})
+    }
+
     #[test]
     fn the_schema_takes_what_the_reader_takes() {
         let right = [
@@ -94,6 +98,13 @@ mod tests {
                 json!({"revert": {"plugin": "p", "action": "x", "inputs": {"i": {"name": "t"}}, "timeout": "5m"}}),
             ),
             json!({"tasks": [], "revert": {"plugin": "p", "action": "x", "retry": {"attempts_max": 3}}}),
+            job(json!({"flow": "build-image"})),
+            job(
+                json!({"flow": "build-image@12", "inputs": {"i": {"name": "t"}}, "priority": -5, "timeout": "2h"}),
+            ),
+            job(
+                json!({"flow": {"tasks": [], "defaults": {"a": 1}, "parallel_max": 3, "retry": {"times": 2}}}),
+            ),
         ];
         let validator = validator();
         for document in right {
@@ -153,14 +164,38 @@ mod tests {
             nested(json!({"repeat": {"until": "x", "rounds_max": 0}})),
             nested(json!({"map": {"over": {"name": "x"}, "name": ""}})),
             json!({"tasks": [], "parallel_max": 10_001}),
+            job(json!({"flow": "image", "priority": 1_001})),
         ];
+        refuse_both(&wrong_for_both);
         let validator = validator();
-        for document in &wrong_for_both {
-            assert!(!validator.is_valid(document), "{document}");
-            assert!(file::parse("it.json", &document.to_string()).is_err(), "{document}");
-        }
         for document in &wrong_for_the_host {
             assert!(!validator.is_valid(document), "{document}");
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_no_child_job() {
+        refuse_both(&[
+            job(json!({})),
+            job(json!({"flow": ""})),
+            job(json!({"flow": "two words"})),
+            job(json!({"flow": "image@0"})),
+            job(json!({"flow": 3})),
+            job(json!({"flow": {"tasks": [{"name": "a"}]}})),
+            job(json!({"flow": "image", "retry": {"times": 2}})),
+            job(json!({"flow": "image", "inputs": {"i": 1}})),
+            task(json!({"job": {"flow": "image"}})),
+            json!({"tasks": [{"name": "j", "job": {"flow": "image"}, "inputs": {"i": {"name": "t"}}}]}),
+            json!({"tasks": [{"name": "j", "job": {"flow": "image"}, "sleep": {"for": "1h"}}]}),
+        ]);
+    }
+
+    /// Neither the schema nor the program takes them.
+    fn refuse_both(documents: &[serde_json::Value]) {
+        let validator = validator();
+        for document in documents {
+            assert!(!validator.is_valid(document), "{document}");
+            assert!(file::parse("it.json", &document.to_string()).is_err(), "{document}");
         }
     }
 }

@@ -10,6 +10,8 @@ const TREE: &str = r#"{"pattern":"graph","retry":{"times":2,"backoff_initial":"1
 
 const WHOLE: &str = r#"{"pattern":"graph","revert":{"plugin":"p","action":"x"},"tasks":[{"name":"m","flow":{"revert":{"plugin":"p@1.0.0","action":"y","inputs":{"a":{"output":{"task":"b","pointer":"/id"}},"c":{"name":"d"}},"timeout":"5m","retry":{"attempts_max":3,"backoff_initial":"1s","backoff_multiplier":2.0},"memory_bytes_max":1048576},"tasks":[{"name":"b","plugin":"p","action":"x"}]},"phase":"configure"},{"name":"r","plugin":"p","action":"x","phase":"reserve"},{"name":"q","plugin":"p","action":"x","phase":"acquire"}]}"#;
 
+const FAMILY: &str = r#"{"tasks":[{"name":"image","when":"tag != ''","provides":{"digest":"/image/digest"},"job":{"flow":"build-image@3","inputs":{"tag":{"name":"tag"}},"priority":5,"timeout":"2h"}},{"name":"latest","job":{"flow":"build-image"}},{"name":"hosts","flow":{"pattern":"unordered","map":{"over":{"name":"hosts"},"name":"host"},"tasks":[{"name":"host","job":{"flow":{"pattern":"graph","tasks":[{"name":"a","plugin":"p","action":"x"},{"name":"b","job":{"flow":{"tasks":[]}}}],"defaults":{"a":1},"parallel_max":2},"priority":-1}}]}}]}"#;
+
 fn read(file: &str, text: &str) -> v1::Flow {
     parse(file, text).unwrap_or_else(|problem| panic!("{problem}")).wire()
 }
@@ -39,8 +41,25 @@ fn own_reverts_and_phases_are_written_as_they_were_read() {
 }
 
 #[test]
+fn child_jobs_are_written_as_they_were_read_and_a_stored_flow_by_its_name_and_number() {
+    use v1::child_job::Work;
+    let mut flow = read("a.json", FAMILY);
+    assert_eq!(serde_json::to_string(&FlowDocument::from(&flow)).unwrap(), FAMILY);
+    let Some(v1::task::Wait::Job(job)) = flow.tasks[1].wait.as_mut() else { panic!() };
+    assert_eq!(
+        job.work,
+        Some(Work::Reference(v1::FlowReference { name: "build-image".to_owned(), revision: 0 }))
+    );
+    // A host answers with the flow, and which revision it was.
+    job.flow_revision = Some(v1::FlowReference { name: "build-image".to_owned(), revision: 4 });
+    job.work = Some(Work::Flow(v1::Flow::default()));
+    let shown = serde_json::to_string(&FlowDocument::from(&flow)).unwrap();
+    assert!(shown.contains(r#"{"name":"latest","job":{"flow":"build-image@4"}}"#), "{shown}");
+}
+
+#[test]
 fn json_and_yaml_mean_the_same() {
-    for document in [DOCUMENT, TREE, WHOLE] {
+    for document in [DOCUMENT, TREE, WHOLE, FAMILY] {
         // JSON is YAML in another style; and the style that people write is the same again.
         assert_eq!(read("a.yaml", document), read("a.json", document));
     }
@@ -101,7 +120,7 @@ fn what_is_no_flow_is_refused_with_its_place() {
         "a.json",
         "{\"tasks\":\n[{\"name\":\"a\"}]}",
         "line 2, column",
-        &["plugin", "a flow or a wait in their place"],
+        &["plugin", "a flow, a wait or a job in their place"],
     );
     refused("a.json", "{\"tasks\":[{\"name\":\"a\",\"plugin\":\"p\"}]}", "line 1,", &["action"]);
     refused(
@@ -151,6 +170,27 @@ fn what_is_no_flow_is_refused_with_its_place() {
     refused("a.yaml", "tasks:\n- {name: n, flow: {tasks: [], parallel_max: 2}}\n", "line 2,", &["outermost"]);
     refused("a.yaml", "tasks: []\ndefaults: {a: .nan}\n", "line 2,", &[]);
     refused("a.yaml", "tasks: []\ndefaults: {a: !secret x}\n", "line 2,", &["secret"]);
+}
+
+#[test]
+fn what_is_no_child_job_is_refused_with_its_place() {
+    refused("a.yaml", "tasks:\n- name: a\n  job: {inputs: {}}\n", "line 3,", &["flow"]);
+    refused("a.yaml", "tasks:\n- name: a\n  job:\n    flow: two words\n", "line 4,", &["NAME@REVISION"]);
+    refused("a.yaml", "tasks:\n- name: a\n  job:\n    flow: image@0\n", "line 4,", &["number"]);
+    refused("a.yaml", "tasks:\n- name: a\n  job:\n    flow: {tasks: [{name: b}]}\n", "line 4,", &["plugin"]);
+    refused("a.yaml", "tasks:\n- name: a\n  job: {flow: image, needs: [b]}\n", "line 3,", &["needs"]);
+    refused(
+        "a.yaml",
+        "tasks:\n- {name: a, timeout: 1h, job: {flow: image}}\n",
+        "line 2,",
+        &["`job`", "`timeout`"],
+    );
+    refused(
+        "a.yaml",
+        "tasks:\n- {name: a, sleep: {for: 1h}, job: {flow: image}}\n",
+        "line 2,",
+        &["`sleep`", "something else"],
+    );
 }
 
 #[test]

@@ -169,6 +169,9 @@ struct StepView {
     task: String,
     plugin: String,
     action: String,
+    /// The job that is undone, in the place of a call.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    child_job: String,
     undo_record_count: u32,
     /// The tasks that the own revert of a flow undoes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -184,6 +187,7 @@ impl From<&v1::RevertStep> for StepView {
             task: text::instance(&name.task, &name.iteration),
             plugin: step.plugin.clone(),
             action: step.action.clone(),
+            child_job: step.child_job.clone(),
             undo_record_count: step.undo_record_count,
             undoes: step.undoes.iter().map(|name| text::instance(&name.task, &name.iteration)).collect(),
             obstacle: step.obstacle.clone(),
@@ -206,7 +210,11 @@ impl StepView {
             [] => String::new(),
             undoes => format!(", undoes {}", undoes.join(", ")),
         };
-        format!("{}: {} of {}{records}{undoes}{obstacle}", self.task, self.action, self.plugin)
+        let by = match self.child_job.as_str() {
+            "" => format!("{} of {}", self.action, self.plugin),
+            child => format!("job {child} is undone"),
+        };
+        format!("{}: {by}{records}{undoes}{obstacle}", self.task)
     }
 }
 

@@ -45,6 +45,9 @@ pub struct TaskView {
     /// Of a wait: what it waits for.
     #[serde(skip_serializing_if = "String::is_empty")]
     wait: String,
+    /// The job that it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    child_job: String,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -98,6 +101,7 @@ impl From<&v1::TaskInstance> for TaskView {
             observation_count: task.observation_count,
             observe_deadline: at(&task.observe_deadline),
             wait: task.wait.clone(),
+            child_job: task.child_job.clone(),
         }
     }
 }
@@ -108,9 +112,10 @@ impl TaskView {
         if !self.skipped_by.is_empty() {
             line.push_str(&format!(", for the condition of {} does not hold", self.skipped_by));
         }
-        match self.wait.as_str() {
-            "" => {}
-            wait => line.push_str(&format!(" ({wait})")),
+        match (self.wait.as_str(), self.child_job.as_str()) {
+            ("", _) => {}
+            (wait, "") => line.push_str(&format!(" ({wait})")),
+            (wait, child) => line.push_str(&format!(" ({wait} {child})")),
         }
         match self.observation_count {
             0 => {}
@@ -129,7 +134,7 @@ impl TaskView {
         if let Some(time) = &self.next_try_time {
             let what = match (self.state.as_str(), self.wait.as_str()) {
                 ("waiting", "sleep") => "until",
-                ("waiting", _) => "at most until",
+                ("waiting", _) | ("reverting", "job") => "at most until",
                 ("observing", _) => "next look",
                 _ => "next try",
             };
@@ -200,5 +205,31 @@ impl ScopeView {
             line.push_str(&format!("{indent}{}", self.fault_line.replace('\n', &indent)));
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_job_says_which_job_it_is_and_until_when_it_may_take() {
+        let mut task = v1::TaskInstance {
+            name: Some(v1::TaskInstanceName { task: "image".to_owned(), iteration: vec![2] }),
+            state: v1::TaskState::Waiting.into(),
+            wait: "job".to_owned(),
+            child_job: "c".to_owned(),
+            next_try_time: Some(Timestamp { seconds: 100, nanos: 0 }),
+            ..v1::TaskInstance::default()
+        };
+        let line = |task: &v1::TaskInstance| TaskView::from(task).lines(8);
+        assert_eq!(line(&task), "image[2]  waiting (job c), at most until 1970-01-01T00:01:40.000Z");
+        task.state = v1::TaskState::Reverting.into();
+        assert_eq!(line(&task), "image[2]  reverting (job c), at most until 1970-01-01T00:01:40.000Z");
+        let mut asked = task.clone();
+        (asked.wait, asked.child_job) = ("approval".to_owned(), String::new());
+        asked.state = v1::TaskState::Applied.into();
+        asked.next_try_time = None;
+        assert_eq!(line(&asked), "image[2]  applied (approval)");
     }
 }

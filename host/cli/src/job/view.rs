@@ -42,6 +42,8 @@ pub struct JobView {
     event_id: String,
     manual: bool,
     rerun_of: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<ParentView>,
     request_id: String,
     create_time: Option<String>,
     execute_time: Option<String>,
@@ -60,6 +62,13 @@ pub struct JobView {
     task_done_count: u32,
     sequence: u64,
     etag: String,
+}
+
+/// Where a child job belongs.
+#[derive(Serialize)]
+struct ParentView {
+    job: String,
+    task: String,
 }
 
 #[derive(Serialize)]
@@ -112,6 +121,7 @@ impl From<&v1::Job> for JobView {
             event_id: origin.event_id,
             manual: origin.manual,
             rerun_of: origin.rerun_of,
+            parent: origin.parent.as_ref().map(ParentView::from),
             request_id: origin.request_id,
             create_time: at(&job.create_time),
             execute_time: at(&job.execute_time),
@@ -130,6 +140,13 @@ impl From<&v1::Job> for JobView {
             sequence: job.sequence,
             etag: job.etag.clone(),
         }
+    }
+}
+
+impl From<&v1::JobParent> for ParentView {
+    fn from(parent: &v1::JobParent) -> Self {
+        let task = parent.task.clone().unwrap_or_default();
+        Self { job: parent.job.clone(), task: text::instance(&task.task, &task.iteration) }
     }
 }
 
@@ -192,6 +209,11 @@ impl JobView {
         format!("{} of {}", self.task_done_count, self.task_count)
     }
 
+    fn child_of(&self) -> String {
+        let parent = self.parent.as_ref();
+        parent.map(|parent| format!("job {}, {}", parent.job, parent.task)).unwrap_or_default()
+    }
+
     fn origin(&self) -> String {
         let from = match (self.operation.as_str(), self.event_id.as_str()) {
             ("", _) => return String::new(),
@@ -242,6 +264,7 @@ impl Show for JobView {
             ("arguments", arguments.unwrap_or_default()),
             ("grants", self.grants.lines()),
             ("from", self.origin()),
+            ("child of", self.child_of()),
             ("rerun of", self.rerun_of.clone()),
             ("type", self.r#type.clone()),
             ("labels", text::labels(&self.labels)),
@@ -351,6 +374,18 @@ mod tests {
             "task failed: verify[1]\ntwo files differ (backup.mismatch)\ncaused by: a.txt"
         );
         assert_eq!(fact("took"), "2.00s");
+    }
+
+    #[test]
+    fn a_child_says_where_it_belongs() {
+        let name = |task: &str| v1::TaskInstanceName { task: task.to_owned(), iteration: vec![2] };
+        let parent = v1::JobParent { job: "p".to_owned(), task: Some(name("image")) };
+        let origin = v1::JobOrigin { parent: Some(parent), ..v1::JobOrigin::default() };
+        let view = JobView::from(&v1::Job { origin: Some(origin), ..job() });
+        let facts = view.facts();
+        assert_eq!(facts.iter().find(|(name, _)| *name == "child of").unwrap().1, "job p, image[2]");
+        let json = serde_json::to_string(&view).unwrap();
+        assert!(json.contains(r#""parent":{"job":"p","task":"image[2]"}"#), "{json}");
     }
 
     #[test]

@@ -32,6 +32,9 @@ const MEMORY_BYTES_MIN: u64 = 64 * 1_024;
 /// Bytes of a JSON pointer.
 const POINTER_BYTES_MAX: usize = 1_024;
 
+/// The schemas of a plugin that new jobs may use.
+pub(super) type Lookup<'a> = &'a dyn Fn(&PluginPin) -> Option<Arc<Schemas>>;
+
 /// The arguments of a job: what was given, and the flow's defaults for the rest.
 pub fn effective_arguments(flow: &Flow, given: &Map<String, Value>) -> Map<String, Value> {
     let defaults = flow.defaults.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -44,7 +47,7 @@ pub fn validate_flow(
     flow: &Flow,
     arguments: &Map<String, Value>,
     awaited: &[&str],
-    lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+    lookup: Lookup<'_>,
 ) -> Problems {
     let mut problems = Problems::default();
     let Some(nodes) = flow_shape::nodes(&mut problems, flow) else { return problems };
@@ -75,7 +78,7 @@ pub fn validate_flow(
         check.condition(placed);
         match placed.node {
             Node::Task(task) => check.task(&placed.path, task, lookup),
-            Node::Wait(wait) => check.wait(&placed.path, wait),
+            Node::Wait(wait) => check.wait(&placed.path, wait, lookup),
             Node::Flow(nested) => {
                 let (path, scope) = (format!("{}.flow", placed.path), nested.scope.as_ref());
                 check.scope(&path, &nested.name, scope);
@@ -120,8 +123,8 @@ pub(super) struct Check<'a> {
 /// What is known of a call's input before anything runs.
 #[derive(Default)]
 pub(super) struct Foreseen {
-    known: Map<String, Value>,
-    awaited: BTreeSet<String>,
+    pub known: Map<String, Value>,
+    pub awaited: BTreeSet<String>,
 }
 
 /// What is known of one property.
@@ -134,7 +137,7 @@ pub(super) enum Sight {
 }
 
 impl Check<'_> {
-    fn task(&mut self, path: &str, task: &Task, lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>) {
+    fn task(&mut self, path: &str, task: &Task, lookup: Lookup<'_>) {
         self.bounds(path, Called::Task(task));
         self.provides(path, &task.provides);
         let foreseen = self.foresee(path, task);
@@ -147,7 +150,7 @@ impl Check<'_> {
         path: &str,
         called: Called<'_>,
         foreseen: Vec<(String, Foreseen)>,
-        lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+        lookup: Lookup<'_>,
     ) {
         let Some(schemas) = lookup(called.plugin()) else {
             let PluginPin { name, version, digest } = called.plugin();

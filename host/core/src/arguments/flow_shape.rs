@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::name::check_name;
+use crate::child::GENERATIONS_MAX;
 use crate::flow::{Flow, Node};
 use crate::plan::{Plan, Relation};
 use crate::problem::Problems;
@@ -39,10 +40,25 @@ pub(super) fn nodes<'a, P>(problems: &mut Problems, flow: &'a Flow<P>) -> Option
     if walk.tasks > TASKS_MAX {
         problems.add("flow.tasks", format!("are {} tasks: a flow has at most {TASKS_MAX}", walk.tasks));
     }
+    let all: usize = flow.generations().map(|flow| flow.leaves().count()).sum();
+    if walk.tasks <= TASKS_MAX && all > TASKS_MAX {
+        let message = format!("are {all} tasks with those of its child jobs: at most {TASKS_MAX}");
+        problems.add("flow.tasks", message);
+    }
+    if generations(flow) > GENERATIONS_MAX {
+        let message =
+            format!("are child jobs of child jobs: {GENERATIONS_MAX} deep at most, the outermost counted");
+        problems.add("flow.tasks", message);
+    }
     if walk.flows > NESTED_MAX {
         problems.add("flow.tasks", format!("are {} nested flows: at most {NESTED_MAX}", walk.flows));
     }
     problems.0.is_empty().then_some(walk.found)
+}
+
+/// How deep jobs are children of jobs.
+fn generations<P>(flow: &Flow<P>) -> usize {
+    1 + flow.children().map(|(_, child)| generations(&child.flow)).max().unwrap_or(0)
 }
 
 struct Walk<'a, P> {

@@ -1,10 +1,7 @@
 //! Own reverts and phases: everything that is wrong with them.
 
-use std::sync::Arc;
-
-use super::flow_check::{Check, Sight, is_pointer, malformed};
+use super::flow_check::{Check, Lookup, Sight, is_pointer, malformed};
 use super::flow_shape::Placed;
-use super::schema::Schemas;
 use crate::flow::{Flow, Input, Node, Pattern, PluginPin};
 use crate::own_revert::{self, Called, OwnRevert};
 use crate::phase::Phase;
@@ -18,7 +15,7 @@ impl Check<'_> {
         path: &str,
         flow: &str,
         (revert, scope): (Option<&OwnRevert>, Option<&Scope>),
-        lookup: &dyn Fn(&PluginPin) -> Option<Arc<Schemas>>,
+        lookup: Lookup<'_>,
     ) {
         let Some(revert) = revert else { return };
         let path = format!("{path}.revert");

@@ -1,6 +1,6 @@
 //! Waits: everything that is wrong with what they wait for.
 
-use super::flow_check::{Check, Sight, bound};
+use super::flow_check::{Check, Lookup, Sight, bound};
 use super::name::check_text;
 use crate::decide::wait::time_of;
 use crate::event::ATTRIBUTE_BYTES_MAX;
@@ -13,7 +13,7 @@ pub const PRINCIPALS_MAX: usize = 64;
 pub const MESSAGE_BYTES_MAX: usize = 4_096;
 
 impl Check<'_> {
-    pub fn wait(&mut self, path: &str, wait: &Wait) {
+    pub fn wait(&mut self, path: &str, wait: &Wait, lookup: Lookup<'_>) {
         self.provides(path, &wait.provides);
         let path = format!("{path}.{}", wait.until.word());
         if let Some(timeout_ms) = wait.until.timeout_ms() {
@@ -24,6 +24,7 @@ impl Check<'_> {
             Until::Time(input) => self.time(&format!("{path}.until"), &wait.name, input),
             Until::Event(event) => self.event(&path, &wait.name, event),
             Until::Approval(approval) => self.approval(&path, approval),
+            Until::Child(child) => self.child(&path, &wait.name, child, lookup),
         }
     }
 

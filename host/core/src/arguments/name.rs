@@ -11,6 +11,9 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// Labels of one thing; they are indexed, so they are few.
 pub const LABELS_MAX: usize = 32;
 
+/// Plugins are told the labels of a job as attributes of each call, beside what hosts may come to say of it themselves.
+const HOST_LABELS: &str = "host.";
+
 /// Adds a problem unless `name` is 1 to [`NAME_BYTES_MAX`] of letters, digits, `.`, `_` and `-`, the first one a
 /// letter, a digit or `_`, and no UUID: a name and an id are taken in the same places.
 pub fn check_name(problems: &mut Problems, path: &str, name: &str) {
@@ -39,8 +42,8 @@ pub fn check_text(problems: &mut Problems, path: &str, text: &str) {
     }
 }
 
-/// Adds a problem for every label that is no name with a value of one line (which may be empty), and one when there
-/// are too many.
+/// Adds a problem for every label that is no name with a value of one line (which may be empty) or has one of the host's
+/// own names, and one when there are too many.
 pub fn check_labels<'a>(
     problems: &mut Problems,
     path: &str,
@@ -51,6 +54,10 @@ pub fn check_labels<'a>(
         count += 1;
         let path = format!("{path}.{key}");
         check_name(problems, &path, key);
+        if key.starts_with(HOST_LABELS) {
+            let rule = format!("labels that begin with {HOST_LABELS:?} are the host's own: use another name");
+            problems.add(&path, rule);
+        }
         if !value.is_empty() {
             check_text(problems, &path, value);
         }

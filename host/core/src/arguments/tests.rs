@@ -13,6 +13,7 @@ use crate::plugin::{ActionManifest, AskedGrants, Manifest};
 use crate::problem::Problems;
 use crate::wait::{Approval, Until};
 
+mod child;
 mod undo;
 
 pub(crate) fn manifest(input: Value) -> Manifest {

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::call::{Direction, Prior};
-use crate::decide::{Decision, Rejected, own_revert};
+use crate::decide::{Decision, Rejected, child, own_revert};
 use crate::entry::Fact;
 use crate::fault::{Fault, HOST_IN_DOUBT};
 use crate::flow::InDoubt;
@@ -89,7 +89,11 @@ impl Decision<'_> {
         if !is_going_back && self.decide_doubt(seat) {
             return true;
         }
-        let fact = if is_going_back { revert_intent(self.job, seat) } else { apply_intent(self.job, seat) };
+        let fact = if is_going_back {
+            revert_intent(self.job, seat, self.now)
+        } else {
+            apply_intent(self.job, seat)
+        };
         let is_call = matches!(
             fact,
             Fact::TaskApplying { .. } | Fact::TaskObserving { .. } | Fact::TaskReverting { .. }
@@ -323,15 +327,21 @@ fn apply_intent(job: &Job, seat: &Seat) -> Fact {
     }
 }
 
-fn revert_intent(job: &Job, seat: &Seat) -> Fact {
+fn revert_intent(job: &Job, seat: &Seat, now: DateTime<Utc>) -> Fact {
     if job.plan.is_own_revert(seat.node) {
         return own_revert::intent(job, seat);
     }
     let instance = job.view().undoable(seat);
     let instance = instance.expect("a task that is open on the way back has an instance to undo");
     let task = instance.name.clone();
+    if instance.state == TaskState::Reverting && instance.child.is_some() {
+        return child::undone(instance);
+    }
     if instance.is_undone_at_once() {
         return Fact::TaskReverted { task, attempt: 0, output: None };
+    }
+    if let Some(link) = &instance.child {
+        return child::undo(instance, link, now);
     }
     let prior = prior_of(instance, Direction::Revert);
     Fact::TaskReverting { task, attempt: instance.revert_attempt + 1, prior }

@@ -98,7 +98,7 @@ impl Decision<'_> {
                 TaskState::Applying => Fact::TaskInDoubt { task, attempt: instance.attempt },
                 TaskState::Observing => {
                     let (attempt, next_try) = (instance.observations, self.now());
-                    Fact::TaskNotReady { task, attempt, fault: None, next_try }
+                    Fact::TaskNotReady { task, attempt, fault: None, next_try, is_lost: true }
                 }
                 _ => Fact::TaskRevertInterrupted { task, attempt: instance.revert_attempt },
             }

@@ -182,13 +182,19 @@ impl Decision<'_> {
 
     /// Goes on from the failure: a failed revert is called again, otherwise the failed task is applied again.
     pub fn retry(&mut self, reason: String) -> Result<(), Rejected> {
+        self.check_no_child("retry")?;
+        self.go_on_from_failure(reason)
+    }
+
+    pub(super) fn go_on_from_failure(&mut self, reason: String) -> Result<(), Rejected> {
         match self.job.status.state {
             JobState::Succeeded => Ok(()),
             JobState::Failed if self.job.status.epoch > 0 => {
                 // What was left in the middle of its revert cannot be applied: its undoing comes first.
                 let is_half_undone = |state| matches!(state, TaskState::Reverting | TaskState::RevertFailed);
                 let is_stuck = self.job.task_instances().any(|i| is_half_undone(i.state))
-                    || self.job.has_half_undone_flow();
+                    || self.job.has_half_undone_flow()
+                    || self.job.has_half_undone_scope();
                 let direction = if is_stuck { Direction::Revert } else { Direction::Apply };
                 self.reopen(direction, reason);
                 Ok(())
@@ -203,6 +209,11 @@ impl Decision<'_> {
 
     /// Undoes a job that ended with effects in place.
     pub fn revert(&mut self, reason: String) -> Result<(), Rejected> {
+        self.check_no_child("revert")?;
+        self.undo(reason)
+    }
+
+    pub(super) fn undo(&mut self, reason: String) -> Result<(), Rejected> {
         match self.job.status.state {
             JobState::Reverted => Ok(()),
             JobState::Succeeded | JobState::Failed if self.job.status.epoch > 0 => {

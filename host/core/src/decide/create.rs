@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::child::Order;
 use crate::decide::Decision;
+use crate::decide::child::Birth;
 use crate::entry::{Actor, Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{Cause, Job, JobSpec, JobState, Origin};
@@ -21,7 +23,7 @@ pub fn create(spec: Arc<JobSpec>, flow: Arc<Flow>, timing: Timing, actor: Actor)
     let now = spec.created;
     let nominal = match &spec.origin {
         Origin::Operation { occurrence, .. } => Some(occurrence.nominal),
-        Origin::Submitted => None,
+        Origin::Submitted | Origin::Child(_) => None,
     };
     let due = timing.execute_at.or(nominal).map_or(now, |at| at.max(now));
     let mut job = Job::unborn(spec, flow);
@@ -31,6 +33,17 @@ pub fn create(spec: Arc<JobSpec>, flow: Arc<Flow>, timing: Timing, actor: Actor)
         decision.record(Fact::Triggered);
     }
     let entries = decision.into_entries();
+    (job, entries)
+}
+
+/// The job that a node of another is. It knows of the order that made it.
+pub fn create_child(birth: Birth<'_>, number: u32, actor: Actor) -> (Job, Vec<Entry>) {
+    let (now, flow) = (birth.spec.created, Arc::new(Flow::clone(&birth.child.flow)));
+    let timing = Timing { execute_at: None, priority: birth.priority };
+    let (mut job, mut entries) = create(Arc::new(birth.spec), flow, timing, actor.clone());
+    let mut decision = Decision::new(&mut job, now, actor);
+    decision.obey_parent(Order::Start, number);
+    entries.extend(decision.into_entries());
     (job, entries)
 }
 

@@ -139,7 +139,7 @@ fn applied(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: Da
         Outcome::Accepted { handle, undo, observe_after_ms } => {
             let deadline = now.checked_add_signed(milliseconds(definition.observe.deadline_ms));
             let deadline = deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
-            let next_try = (now + bounded(observe_after_ms)).min(deadline);
+            let next_try = next_look(definition, 1, observe_after_ms, now).min(deadline);
             Fact::TaskAccepted { task, attempt, handle, undo, next_try, deadline }
         }
         Outcome::Retry { fault, after_ms } => {
@@ -158,7 +158,7 @@ fn applied(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: Da
     }
 }
 
-/// What follows from an observation. One that failed, however that was, says nothing of what it looked at.
+/// What follows from an observation. One that could not be made, however that was, says nothing of what it looked at.
 fn observed(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: DateTime<Utc>) -> Vec<Fact> {
     let (task, attempt) = (instance.name.clone(), instance.attempt);
     let (fault, after_ms) = match outcome {
@@ -169,6 +169,10 @@ fn observed(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: D
             let fault =
                 fault.unwrap_or_else(|| Fault::new(HOST_ABSENT, "the plugin's observer finds nothing"));
             return vec![absent(instance, &definition.retry, fault, now)];
+        }
+        // Whoever asked, for what was accepted or in doubt, it is not begun anew.
+        Outcome::Observed(Observation::Failed { fault }) => {
+            return vec![Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken }];
         }
         Outcome::Observed(Observation::Drifted { fault }) => (fault, None),
         Outcome::Observed(Observation::Unknown { after_ms }) => (None, after_ms),
@@ -189,7 +193,7 @@ fn observed(instance: &TaskInstance, definition: &Task, outcome: Outcome, now: D
         Some(deadline) if deadline > now => {
             let attempt = instance.observations;
             let next_try = next_look(definition, attempt, after_ms, now).min(deadline);
-            vec![Fact::TaskNotReady { task, attempt, fault, next_try }]
+            vec![Fact::TaskNotReady { task, attempt, fault, next_try, is_lost: false }]
         }
         Some(_) if matches!(definition.in_doubt, InDoubt::Observe | InDoubt::Hold) => hold(task),
         Some(_) => vec![late(instance, definition, fault)],

@@ -1,11 +1,14 @@
 //! The decisions about jobs, driven by a scripted executor, and by random histories.
 
 mod bench;
+mod child;
 mod claim;
 mod condition;
 mod control;
 mod crash;
 mod failure;
+mod family;
+mod family_random;
 mod model;
 mod place;
 pub(crate) mod shape;

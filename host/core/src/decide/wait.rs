@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::call::Direction;
 use crate::decide::outcome::milliseconds;
-use crate::decide::{Decision, Rejected};
+use crate::decide::{Decision, Rejected, child};
 use crate::entry::Fact;
 use crate::event::CloudEvent;
 use crate::expression::Expression;
@@ -31,7 +31,10 @@ pub struct Verdict {
 impl Decision<'_> {
     /// Begins a wait whose turn it is, or ends one that is over.
     pub(super) fn go_on_waiting(&mut self, seat: &Seat) {
-        let fact = wait_fact(self.job, seat, self.now());
+        let fact = match self.job.child(self.job.plan.name(seat.node)) {
+            Some(child) => child::fact(self.job, child, seat, self.now()),
+            None => wait_fact(self.job, seat, self.now()),
+        };
         self.record(fact);
     }
 
@@ -92,7 +95,7 @@ impl Decision<'_> {
                 principal: principal.clone(),
                 answer: if *is_approved { "yes" } else { "no" },
             }),
-            Some(Answer::Event(_)) | None => {
+            Some(Answer::Event(_) | Answer::Child(_)) | None => {
                 let job = self.job.id();
                 Err(Rejected::NoApproval { job, task: task.to_owned(), waiting: Vec::new() })
             }
@@ -123,12 +126,12 @@ impl Decision<'_> {
         self.job.status.direction == Direction::Revert
     }
 
-    fn answer_with(&mut self, task: InstanceName, attempt: u32, answer: Answer) {
+    pub(super) fn answer_with(&mut self, task: InstanceName, attempt: u32, answer: Answer) {
         self.record(Fact::TaskAnswered { task, attempt, answer });
     }
 
     /// A job that waits, and has an answer to go on with, goes to the board.
-    fn wake_answered(&mut self) {
+    pub(super) fn wake_answered(&mut self) {
         if self.job.status.state == JobState::Waiting && self.job.frontier.next(self.now()).is_some() {
             self.record(Fact::Woken);
         }
@@ -147,7 +150,7 @@ fn approvals(job: &Job) -> impl Iterator<Item = &TaskInstance> {
 fn approval_of<'job>(job: &'job Job, task: &str) -> Option<&'job Approval> {
     match &job.wait(task)?.until {
         Until::Approval(approval) => Some(approval),
-        Until::Passed { .. } | Until::Time(_) | Until::Event(_) => None,
+        Until::Passed { .. } | Until::Time(_) | Until::Event(_) | Until::Child(_) => None,
     }
 }
 
@@ -155,7 +158,7 @@ fn approval_of<'job>(job: &'job Job, task: &str) -> Option<&'job Approval> {
 pub(crate) fn event_of<'job>(job: &'job Job, task: &str) -> Option<&'job EventWait> {
     match &job.wait(task)?.until {
         Until::Event(event) => Some(event),
-        Until::Passed { .. } | Until::Time(_) | Until::Approval(_) => None,
+        Until::Passed { .. } | Until::Time(_) | Until::Approval(_) | Until::Child(_) => None,
     }
 }
 
@@ -195,11 +198,12 @@ fn wait_fact(job: &Job, seat: &Seat, now: DateTime<Utc>) -> Fact {
         Until::Time(input) => moment(job, &task.task, seat, input, now).unwrap_or(now),
         Until::Event(event) => later(now, event.timeout_ms),
         Until::Approval(approval) => later(now, approval.timeout_ms),
+        Until::Child(child) => later(now, child.timeout_ms),
     });
     Fact::TaskWaiting { task, attempt, until: until.unwrap_or(now) }
 }
 
-fn later(now: DateTime<Utc>, ms: u64) -> DateTime<Utc> {
+pub(super) fn later(now: DateTime<Utc>, ms: u64) -> DateTime<Utc> {
     now.checked_add_signed(milliseconds(ms)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
@@ -227,6 +231,9 @@ fn over(job: &Job, instance: &TaskInstance, seat: &Seat, now: DateTime<Utc>) -> 
             failed(HOST_REFUSED, format!("{principal} said no{comment}"))
         }
         (Some(Answer::Event(event)), _) => applied(event.to_json()),
+        (Some(Answer::Child(_)), _) | (_, Some(Until::Child(_))) => {
+            unreachable!("{} is a child job, which has facts of its own", instance.name)
+        }
         (None, Some(Until::Event(event))) => {
             let seconds = event.timeout_ms / 1_000;
             failed(HOST_NO_ANSWER, format!("no event {} came within {seconds} s", event.type_))

@@ -66,8 +66,8 @@ impl<'a> View<'a> {
             instance.is_to_be_undone() || is_half && !instance.is_scope()
         };
         let mut undone: Vec<_> = self.inside(own_revert).filter(is_open).collect();
-        // Stable: what was begun at the same time is in the order of definition.
-        undone.sort_by_key(|instance| instance.started.or(instance.revert_started));
+        // By the clock first, as an older version of the host kept no more. Stable: the rest is in the order of definition.
+        undone.sort_by_key(|instance| (instance.started.or(instance.revert_started), instance.begun));
         undone.reverse();
         undone
     }

@@ -8,8 +8,8 @@ use super::frame::Seat;
 use crate::call::Direction;
 use crate::plan::Plan;
 
-/// Where in the queue: the smaller goes first. Scopes take no call; what is undone to be tried again comes before what
-/// is begun; of each sort what has rested comes first, then it goes by priority, then in the order of definition; going
+/// Where in the queue: the smaller goes first. Scopes and waits take no call, and so are never behind one that there is
+/// no room for: what a wait is to be told must not come before it. What is undone to be tried again comes before what is begun; of each sort what has rested comes first, then it goes by priority, then in the order of definition; going
 /// back in the opposite order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
@@ -21,7 +21,7 @@ struct Rank {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sort {
-    Scope,
+    Uncalled,
     Undo,
     Do,
 }
@@ -39,7 +39,7 @@ impl Rank {
         let (node, path, priority) = (seat.node, &seat.path, plan.priority(seat.node));
         match direction {
             Direction::Apply => {
-                let sort = if plan.is_task(node) { Sort::Do } else { Sort::Scope };
+                let sort = if plan.takes_call(node) { Sort::Do } else { Sort::Uncalled };
                 Self { sort, priority: -priority, order: node, path: path.clone() }
             }
             Direction::Revert => Self { sort: Sort::Undo, priority, order: !node, path: turned(path) },
@@ -48,7 +48,7 @@ impl Rank {
 
     fn seat(&self) -> Seat {
         match self.sort {
-            Sort::Scope | Sort::Do => Seat { node: self.order, path: self.path.clone() },
+            Sort::Uncalled | Sort::Do => Seat { node: self.order, path: self.path.clone() },
             Sort::Undo => Seat { node: !self.order, path: turned(&self.path) },
         }
     }

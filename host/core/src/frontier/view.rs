@@ -110,9 +110,7 @@ impl<'a> View<'a> {
     }
 
     pub fn is_faulty(&self, seat: &Seat) -> bool {
-        let is_faulty = |instance: &TaskInstance| {
-            !instance.is_scope() && instance.output.is_none() && instance.fault.is_some()
-        };
+        let is_faulty = |instance: &TaskInstance| !instance.is_scope() && instance.failure().is_some();
         self.current(seat).is_some_and(is_faulty)
     }
 
@@ -127,6 +125,15 @@ impl<'a> View<'a> {
             let section = self.plan.section(self.plan.inside(node)?);
             let depth = section.depth.checked_sub(1).filter(|_| section.iterates)?;
             Some((Seat { node, path: seat.path.get(..depth)?.to_vec() }, *seat.path.get(depth)?))
+        });
+        around.collect()
+    }
+
+    /// Every scope around a task, also those that do not run again.
+    pub fn all_scopes_around(&self, seat: &Seat) -> Vec<Seat> {
+        let around = self.plan.scopes_around(seat.node).into_iter().filter_map(|node| {
+            let depth = self.plan.section(self.plan.seat(node).0).depth;
+            Some(Seat { node, path: seat.path.get(..depth)?.to_vec() })
         });
         around.collect()
     }
@@ -209,6 +216,7 @@ impl<'a> View<'a> {
             | TaskState::Waiting
             | TaskState::Backoff
             | TaskState::InDoubt => Stand::Open,
+            TaskState::Reverting if instance.child.is_some() && instance.answer.is_some() => Stand::Open,
             TaskState::Reverting => instance.next_try.map_or(Stand::Calling, Stand::Sleeping),
             TaskState::RevertFailed if self.is_of_this_run(instance) => Stand::Failed,
             // An operator opened another run to try it again.

@@ -157,6 +157,7 @@ fn w10_wrong_arguments_grants_and_names_are_told_at_once() {
     bad.principal = String::new();
     bad.job_type = "a b".to_owned();
     bad.labels.insert("-".to_owned(), "x".to_owned());
+    bad.labels.insert("host.trace".to_owned(), "x".to_owned());
     bad.grants.memory_bytes_max = Some(0);
     for guest_path in ["/data", "/data"] {
         let directory = crate::call::DirectoryGrant {
@@ -176,6 +177,7 @@ fn w10_wrong_arguments_grants_and_names_are_told_at_once() {
         "principal",
         "job_type",
         "labels.-",
+        "labels.host.trace",
         "grants.directories[0].host_path",
         "grants.directories[1].host_path",
         "grants.directories[1].guest_path",

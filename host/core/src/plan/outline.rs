@@ -68,6 +68,7 @@ struct Outlined {
     priority: i32,
     needs: Vec<String>,
     phase: Option<Phase>,
+    is_wait: bool,
 }
 
 /// See the module. Of nodes with the same name only the first can be found by it; validation tells of the others.
@@ -143,8 +144,22 @@ impl Outline {
         for (position, node) in (0_u32..).zip(written.nodes) {
             let spot = Spot { level: number, position };
             let member = match node {
-                Node::Task(task) => self.task(&task.name, spot, task.priority, &task.needs, task.phase),
-                Node::Wait(wait) => self.task(&wait.name, spot, 0, &wait.needs, None),
+                Node::Task(task) => self.task(Outlined {
+                    name: task.name.clone(),
+                    spot,
+                    priority: task.priority,
+                    needs: task.needs.clone(),
+                    phase: task.phase,
+                    is_wait: false,
+                }),
+                Node::Wait(wait) => self.task(Outlined {
+                    name: wait.name.clone(),
+                    spot,
+                    priority: 0,
+                    needs: wait.needs.clone(),
+                    phase: None,
+                    is_wait: true,
+                }),
                 Node::Flow(nested) => {
                     let written = Written {
                         name: &nested.name,
@@ -165,15 +180,8 @@ impl Outline {
         number
     }
 
-    fn task(
-        &mut self,
-        name: &str,
-        spot: Spot,
-        priority: i32,
-        needs: &[String],
-        phase: Option<Phase>,
-    ) -> Member {
-        self.tasks.push(Outlined { name: name.to_owned(), spot, priority, needs: needs.to_vec(), phase });
+    fn task(&mut self, task: Outlined) -> Member {
+        self.tasks.push(task);
         Member::Task(self.tasks.len() as u32 - 1)
     }
 
@@ -204,6 +212,10 @@ impl Outline {
 
     pub fn priority(&self, task: u32) -> i32 {
         self.tasks[task as usize].priority
+    }
+
+    pub fn is_wait(&self, task: u32) -> bool {
+        self.tasks[task as usize].is_wait
     }
 
     pub fn phase(&self, member: Member) -> Option<Phase> {

@@ -78,13 +78,14 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn wait(&mut self, member: Member, until: &'a Until) {
+    fn wait<P>(&mut self, member: Member, until: &'a Until<P>) {
         match until {
             Until::Time(time) => self.input(member, time),
             Until::Event(event) => {
                 let names = event.condition.as_deref().map(names_of).into_iter().flatten();
                 names.filter(|name| name != EVENT).for_each(|name| (self.tell)(member, Read::Name(name)));
             }
+            Until::Child(child) => child.inputs.values().for_each(|input| self.input(member, input)),
             Until::Passed { .. } | Until::Approval(_) => {}
         }
     }

@@ -53,7 +53,8 @@ fn may_become(from: TaskState, to: TaskState) -> bool {
         Applying => &[Applying, Applied, ApplyFailed, Reverting, Backoff, Reverted],
         Reverting => &[Applying, Backoff, ApplyFailed, Reverted],
         Backoff => &[Applying, ApplyFailed, Reverted],
-        ApplyFailed => &[Applying, Reverted],
+        // Where an operator has it tried again, there may be nothing to try still.
+        ApplyFailed => &[Applying, ApplyFailed, Reverted],
         Applied => &[Reverted],
         // An operator's retry of what was undone.
         Reverted => &[Applying, ApplyFailed],

@@ -3,8 +3,10 @@
 //! The tables of transitions say where a state may lead to; this one says what may lead there, so that a logbook
 //! that was tampered with, or a decision taken on the wrong state, cannot pass for history.
 
+use crate::child::Order;
 use crate::entry::Fact;
 use crate::job::JobState;
+use crate::wait::Answer;
 
 /// Whether the fact can happen to a job in this state.
 pub fn happens_in(fact: &Fact, state: JobState) -> bool {
@@ -36,7 +38,10 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         | Fact::ScopeReverting { .. }
         | Fact::ScopeBackoff { .. }
         | Fact::ScopeSkipped { .. } => &[Running],
-        Fact::TaskReverting { .. } => &[Running, Reverting],
+        Fact::ChildOrdered { order: Order::Start | Order::Retry, .. } => &[Running],
+        // What is left is told by the end itself.
+        Fact::ChildOrdered { order: Order::Leave, .. } => &[],
+        Fact::TaskReverting { .. } | Fact::ChildOrdered { order: Order::Undo, .. } => &[Running, Reverting],
         // The last call of a scope may end when a suspension was asked for.
         Fact::ScopeApplied { .. } | Fact::ScopeApplyFailed { .. } => &[Running, Suspending],
         Fact::ScopeReverted { .. } => &[Running, Reverting, Suspending],
@@ -52,6 +57,12 @@ pub fn happens_in(fact: &Fact, state: JobState) -> bool {
         | Fact::TaskReverted { .. }
         | Fact::TaskRevertFailed { .. } => &[Running, Reverting, Suspending],
         Fact::TaskRevertAccepted { .. } | Fact::TaskRevertSkipped { .. } => &[Failed],
+        // What another job wants, or knows, is told whatever becomes of this one.
+        Fact::ParentOrdered { .. } | Fact::ChildTold { .. } => return true,
+        Fact::ParentTold { .. } => return state.is_ended(),
+        Fact::TaskAnswered { answer: Answer::Child(_), .. } => {
+            return !matches!(state, Scheduled | Succeeded);
+        }
         // Whoever answers need not have the job.
         Fact::TaskAnswered { .. } => &[Ready, Waiting, Running, Suspending, Suspended, Quarantined],
         // Only the host that has the job speaks for its calls.

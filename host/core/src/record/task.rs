@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use crate::call::{Direction, Prior};
+use crate::child::Order;
 use crate::decide::wait::event_of;
 use crate::entry::Fact;
 use crate::instance::{InstanceName, TaskInstance, TaskState};
 use crate::job::Job;
+use crate::record::child::{child_may_become, take_child};
 use crate::record::own_revert;
 
 impl Job {
@@ -21,6 +23,7 @@ impl Job {
             }
             Some(state) => {
                 let by_table = || match instance.is_wait {
+                    true if is_child(instance, fact) => child_may_become(instance.state, state),
                     true => wait_may_become(instance.state, state),
                     false => may_become(instance.state, state),
                 };
@@ -39,28 +42,40 @@ impl Job {
             }
             None => Ok(()),
         };
-        let run = self.status.runs.len() as u32;
+        self.check_child(name, fact)?;
+        let (run, sequence) = (self.status.runs.len() as u32, self.status.sequence + 1);
+        let was_order_open = self.is_order_open(name);
         let was_open = self.instances.get(name).is_some_and(TaskInstance::is_open_for_answer);
+        let known = self.instances.get(name);
+        let is_outcome = known.is_some_and(|instance| has_outcome(fact, instance));
         match self.instances.get_mut(name) {
             Some(instance) => {
                 legal(instance)?;
+                let is_new = !instance.is_begun();
                 take(instance, fact, at, run);
+                instance.begin_at(is_new, sequence);
             }
             None => {
                 let mut instance = self.begin(name)?;
                 legal(&instance)?;
                 take(&mut instance, fact, at, run);
+                instance.begin_at(true, sequence);
                 self.instances.insert(name.clone(), instance);
             }
         }
+        self.status.orders += u32::from(self.is_order_open(name));
+        self.status.orders -= u32::from(was_order_open);
         let is_open = self.instances.get(name).is_some_and(TaskInstance::is_open_for_answer);
+        if matches!(fact, Fact::TaskAnswered { .. }) && self.status.state.is_ended() {
+            self.trim_residue(name);
+        }
         if was_open != is_open {
             self.await_event(name, is_open);
         }
         if state_after(fact).is_some() || matches!(fact, Fact::TaskAnswered { .. }) {
             self.settle(name);
         }
-        if has_outcome(fact) {
+        if is_outcome {
             self.status.claims_lost = 0;
         }
         Ok(())
@@ -87,19 +102,17 @@ impl Job {
     }
 }
 
-/// A call came to an end that is known: the host that made it did not die of it.
-fn has_outcome(fact: &Fact) -> bool {
-    matches!(
-        fact,
-        Fact::TaskApplied { .. }
-            | Fact::TaskAccepted { .. }
-            | Fact::TaskNotReady { .. }
-            | Fact::TaskBackoff { .. }
-            | Fact::TaskApplyFailed { .. }
-            | Fact::TaskReverted { .. }
-            | Fact::TaskRevertBackoff { .. }
-            | Fact::TaskRevertFailed { .. }
-    )
+/// A call that was under way came to an end that is known: the host that made it did not die of it. What ends without a
+/// call says nothing of hosts.
+fn has_outcome(fact: &Fact, before: &TaskInstance) -> bool {
+    let is_lost = match fact {
+        // Its host was lost while it was applied; where it was looked at, the look settled nothing.
+        Fact::TaskInDoubt { .. } => before.state == TaskState::Applying,
+        Fact::TaskNotReady { is_lost, .. } => *is_lost,
+        Fact::TaskRevertInterrupted { .. } => true,
+        _ => state_after(fact).is_none(),
+    };
+    before.is_in_flight() && !is_lost
 }
 
 /// The state that a fact leads to; none where it changes no state.
@@ -110,7 +123,10 @@ fn state_after(fact: &Fact) -> Option<TaskState> {
         Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
             Some(TaskState::Observing)
         }
-        Fact::TaskWaiting { .. } => Some(TaskState::Waiting),
+        Fact::TaskWaiting { .. } | Fact::ChildOrdered { order: Order::Start | Order::Retry, .. } => {
+            Some(TaskState::Waiting)
+        }
+        Fact::ChildOrdered { order: Order::Undo, .. } => Some(TaskState::Reverting),
         Fact::TaskBackoff { .. } => Some(TaskState::Backoff),
         Fact::TaskApplyFailed { .. } => Some(TaskState::ApplyFailed),
         Fact::TaskInDoubt { .. } => Some(TaskState::InDoubt),
@@ -162,6 +178,11 @@ pub fn wait_may_become(from: TaskState, to: TaskState) -> bool {
     next.contains(&to)
 }
 
+/// Whether a wait is a child job, or becomes one.
+fn is_child(instance: &TaskInstance, fact: &Fact) -> bool {
+    instance.child.is_some() || matches!(fact, Fact::ChildOrdered { .. })
+}
+
 fn take(instance: &mut TaskInstance, fact: &Fact, at: DateTime<Utc>, run: u32) {
     let before = instance.state;
     if let Some(state) = state_after(fact) {
@@ -170,8 +191,9 @@ fn take(instance: &mut TaskInstance, fact: &Fact, at: DateTime<Utc>, run: u32) {
         instance.run = run;
     }
     match fact {
-        Fact::UndoRecorded { undo, .. } => instance.undo.push(undo.clone()),
+        Fact::UndoRecorded { attempt, undo, .. } => instance.take_undo(*attempt, undo),
         Fact::TaskHeld { .. } => instance.is_held = true,
+        Fact::ChildOrdered { .. } | Fact::ChildTold { .. } => take_child(instance, fact, at),
         Fact::TaskSkipped { by, .. } => instance.skipped_by = Some(by.clone()),
         Fact::Progressed { fraction, message, .. } => instance.progress = Some((*fraction, message.clone())),
         _ => {
@@ -197,9 +219,9 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
             }
             instance.started.get_or_insert(at);
         }
-        Fact::TaskApplied { output, undo, .. } => {
+        Fact::TaskApplied { attempt, output, undo, .. } => {
             instance.output = Some(output.clone());
-            instance.undo.extend(undo.clone());
+            undo.iter().for_each(|undo| instance.take_undo(*attempt, undo));
             instance.apply_ended = Some(at);
             instance.ended = Some(at);
         }
@@ -239,9 +261,9 @@ fn take_apply(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: D
 /// What was accepted, and waits.
 fn take_wait(instance: &mut TaskInstance, fact: &Fact, before: TaskState, at: DateTime<Utc>) {
     match fact {
-        Fact::TaskAccepted { handle, undo, next_try, deadline, .. } => {
+        Fact::TaskAccepted { attempt, handle, undo, next_try, deadline, .. } => {
             instance.handle = Some(handle.clone());
-            instance.undo.extend(undo.clone());
+            undo.iter().for_each(|undo| instance.take_undo(*attempt, undo));
             instance.next_try = Some(*next_try);
             instance.observe_until = Some(*deadline);
             instance.apply_ended = Some(at);

@@ -62,6 +62,7 @@ impl From<Rejected> for EngineError {
             | Rejected::SeveralApprovals { job, .. }
             | Rejected::Answered { job, .. }
             | Rejected::NotAsked { job, .. }
+            | Rejected::Child { job, .. }
             | Rejected::Claimed { job, .. }
             | Rejected::NotClaimed { job, .. } => format!("job {job}"),
         };

@@ -33,13 +33,21 @@ pub const REASON_BYTES_MAX: usize = 1_024;
 #[derive(Debug, Clone)]
 pub struct RevertStep {
     pub name: InstanceName,
-    pub plugin: PluginPin,
-    pub action: String,
+    pub by: Undoer,
     pub undo_record_count: usize,
     /// The tasks that it undoes, where that is the own revert of a flow.
     pub undoes: Vec<InstanceName>,
     /// Why it cannot be undone.
     pub obstacle: Option<String>,
+}
+
+/// What undoes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undoer {
+    /// A call.
+    Action { plugin: PluginPin, action: String },
+    /// The child job that it is undoes what it did.
+    Child(JobId),
 }
 
 fn obstacle(plugin: Option<&Plugin>, called: Called<'_>) -> Option<String> {
@@ -162,7 +170,7 @@ impl Engine {
     /// Whether the host still has, and allows, what a stored job needs: that may have changed since it was submitted.
     async fn check_needs(&self, job: &Job) -> Result<(), EngineError> {
         let mut problems = self.check_host_grants(&job.spec.grants);
-        let pins: BTreeMap<_, _> = job.flow.tasks().map(|task| (task.plugin.digest, &task.plugin)).collect();
+        let pins: BTreeMap<_, _> = job.flow.plugins().map(|plugin| (plugin.digest, plugin)).collect();
         for (digest, PluginPin { name, version, .. }) in pins {
             if self.plugin(digest).await?.is_none() {
                 problems.add("work", format!("plugin {name} {version} ({digest}) is not there any more"));
@@ -189,6 +197,11 @@ impl Engine {
         Decision::new(&mut tried, self.now(), Actor::Principal(principal.to_owned())).revert(String::new())?;
         let mut steps = Vec::new();
         for Undoing { name, undoes } in unwinding_order(&job) {
+            let child = undoes.iter().find_map(|instance| instance.child.as_ref());
+            if let Some(child) = child.filter(|_| job.child(&name.task).is_some()) {
+                steps.push(self.undoing_by_child(name, child.job).await?);
+                continue;
+            }
             let Some(called) = job.called(&name.task) else { continue };
             let plugin = self.plugin(called.plugin().digest).await?;
             let undo_record_count = undoes.iter().map(|instance| instance.undo.len()).sum();
@@ -198,14 +211,20 @@ impl Engine {
             };
             steps.push(RevertStep {
                 name,
-                plugin: called.plugin().clone(),
-                action: called.action().to_owned(),
+                by: Undoer::Action { plugin: called.plugin().clone(), action: called.action().to_owned() },
                 undo_record_count,
                 undoes,
                 obstacle: obstacle(plugin.as_deref(), called),
             });
         }
         Ok((job, steps))
+    }
+
+    async fn undoing_by_child(&self, name: InstanceName, child: JobId) -> Result<RevertStep, EngineError> {
+        let is_there = self.store.job(child).await?.is_some();
+        let gone = || format!("job {child} is not there any more, and it alone knows what it did");
+        let (by, obstacle) = (Undoer::Child(child), (!is_there).then(gone));
+        Ok(RevertStep { name, by, undo_record_count: 0, undoes: Vec::new(), obstacle })
     }
 
     /// The same work once more, as a job of its own.
@@ -240,6 +259,7 @@ impl Engine {
         if sequence.is_some_and(|seen| seen != job.status.sequence) {
             return Err(EngineError::Stale { subject: format!("job {id}") });
         }
+        self.check_family_lets_go(&job).await?;
         let purge = Change::Purge { job: id, sequence: job.status.sequence };
         Ok(self.commit(Unit::urgent(vec![purge])).await?)
     }

@@ -22,12 +22,41 @@ const PAGE: usize = 500;
 #[derive(Default)]
 pub struct Plugins {
     by_digest: RwLock<HashMap<Digest, Arc<Plugin>>>,
+    /// All of them, by name, the highest version first, as long as nothing changed since they were read. One host has the
+    /// store: what changes plugins changes them here.
+    listed: RwLock<Listed>,
     schemas: RwLock<HashMap<Digest, Arc<Schemas>>>,
+}
+
+#[derive(Default)]
+struct Listed {
+    changes: u64,
+    plugins: Option<Arc<Vec<Arc<Plugin>>>>,
 }
 
 impl Plugins {
     fn get(&self, digest: Digest) -> Option<Arc<Plugin>> {
         self.by_digest.read().expect("nothing panics while it reads").get(&digest).cloned()
+    }
+
+    fn listed(&self) -> (u64, Option<Arc<Vec<Arc<Plugin>>>>) {
+        let listed = self.listed.read().expect("nothing panics while it reads");
+        (listed.changes, listed.plugins.clone())
+    }
+
+    /// What was read is kept, unless something changed while it was.
+    fn list(&self, changes: u64, plugins: &Arc<Vec<Arc<Plugin>>>) {
+        let mut listed = self.listed.write().expect("nothing panics while it writes");
+        if listed.changes == changes {
+            listed.plugins = Some(plugins.clone());
+        }
+    }
+
+    /// Something changes, or has changed, in the store.
+    fn unlist(&self) {
+        let mut listed = self.listed.write().expect("nothing panics while it writes");
+        listed.changes += 1;
+        listed.plugins = None;
     }
 
     fn put(&self, plugin: Plugin) -> Arc<Plugin> {
@@ -39,6 +68,7 @@ impl Plugins {
 
     fn forget(&self, digest: Digest) {
         self.by_digest.write().expect("nothing panics while it writes").remove(&digest);
+        self.unlist();
     }
 }
 
@@ -73,7 +103,11 @@ impl Engine {
     }
 
     /// Every plugin, by name, the highest version first.
-    pub async fn plugins(&self) -> Result<Vec<Arc<Plugin>>, EngineError> {
+    pub async fn plugins(&self) -> Result<Arc<Vec<Arc<Plugin>>>, EngineError> {
+        let (changes, known) = self.plugins.listed();
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let mut plugins = Vec::new();
         let mut after = None;
         loop {
@@ -91,6 +125,8 @@ impl Engine {
         }
         plugins
             .sort_by(|a, b| a.manifest.name.cmp(&b.manifest.name).then_with(|| version(b).cmp(&version(a))));
+        let plugins = Arc::new(plugins);
+        self.plugins.list(changes, &plugins);
         Ok(plugins)
     }
 
@@ -104,12 +140,12 @@ impl Engine {
             None => (reference, None),
         };
         let plugins = self.plugins().await?;
-        let mut named = plugins.into_iter().filter(|plugin| plugin.manifest.name == name);
+        let mut named = plugins.iter().filter(|plugin| plugin.manifest.name == name);
         let found = match wanted {
             Some(version) => named.find(|plugin| plugin.manifest.version == version),
             None => named.find(|plugin| plugin.state == PluginState::Active),
         };
-        found.ok_or_else(|| EngineError::not_found("plugin", reference))
+        found.cloned().ok_or_else(|| EngineError::not_found("plugin", reference))
     }
 
     /// The exact bytes that a job or operation of this principal will use. What `kept` uses already may be retired.
@@ -138,11 +174,16 @@ impl Engine {
         // Uploads at the same time: of the same bytes the first is registered, of others under its name none.
         let _names = self.names.lock().await;
         if let Some(known) = self.plugin(plugin.digest).await? {
+            // Where its commit was made and its answer lost, it may not be listed yet.
+            self.plugins.unlist();
             return Ok(known);
         }
         self.check_free(&plugin).await?;
         let record = Record::Plugin(plugin.clone());
-        self.commit(Unit::of(vec![Change::Put { record, expected: Expected::Absent }])).await?;
+        let put = self.commit(Unit::of(vec![Change::Put { record, expected: Expected::Absent }])).await;
+        // Also where nobody knows whether it was made.
+        self.plugins.unlist();
+        put?;
         Ok(self.plugins.put(plugin))
     }
 
@@ -179,7 +220,9 @@ impl Engine {
         retired.generation += 1;
         let expected = Expected::Generation(plugin.generation);
         let record = Record::Plugin(retired.clone());
-        self.commit(Unit::of(vec![Change::Put { record, expected }])).await?;
+        let put = self.commit(Unit::of(vec![Change::Put { record, expected }])).await;
+        self.plugins.unlist();
+        put?;
         Ok(self.plugins.put(retired))
     }
 
@@ -198,8 +241,10 @@ impl Engine {
         let references = self.store.references(found.digest, REFERENCES_SHOWN).await?;
         self.check_unreferenced(reference, &references)?;
         let key = RecordKey::Plugin(retired.digest);
-        self.commit(Unit::of(vec![Change::Remove { key, generation: retired.generation }])).await?;
+        let removed =
+            self.commit(Unit::of(vec![Change::Remove { key, generation: retired.generation }])).await;
         self.plugins.forget(retired.digest);
+        removed?;
         self.store.remove_blob(retired.digest).await?;
         Ok(retired.digest)
     }

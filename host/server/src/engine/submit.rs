@@ -86,7 +86,8 @@ impl Engine {
         Ok(self.draft(submission).await?.0)
     }
 
-    async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, EngineError> {
+    /// The job that an earlier request with the same id made.
+    pub async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, EngineError> {
         let Some(key) = request_key(submission) else { return Ok(None) };
         match self.store.holder(&key).await? {
             Some(holder) => Ok(Some(self.known(holder).await?)),
@@ -94,7 +95,7 @@ impl Engine {
         }
     }
 
-    /// The job that an earlier request with the same id made.
+    /// What an earlier request made, as long as it is there.
     async fn known(&self, holder: JobId) -> Result<Submitted, EngineError> {
         match self.load(holder).await {
             Ok(job) => Ok(Submitted { job, known: true }),

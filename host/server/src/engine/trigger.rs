@@ -175,7 +175,7 @@ impl Engine {
     async fn fired_before(&self, trigger: &Trigger, first: JobId) -> Result<Vec<JobId>, EngineError> {
         let occurrence_of = |spec: &JobSpec| match &spec.origin {
             Origin::Operation { occurrence, .. } => Some(occurrence.clone()),
-            Origin::Submitted => None,
+            Origin::Submitted | Origin::Child(_) => None,
         };
         let Some(job) = self.store.job(first).await? else { return Ok(Vec::new()) };
         let occurrence = occurrence_of(&job.spec);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use semver::Version;
 use windlass_core::call::{Call, Outcome};
 use windlass_core::id::Digest;
 use windlass_core::payload::Payload;
@@ -55,9 +56,16 @@ pub enum AdmitError {
         "the upload is not a WebAssembly component, nor a core module with component type information: {0}"
     )]
     NotAComponent(String),
+    #[error(
+        "the component was built for windlass:plugin {built_for}, and this host speaks {spoken} and every older {}.x: build \
+         the plugin anew with the WIT package or the SDK of this host, or upload it to a host that speaks what it was \
+         built for",
+        .spoken.major
+    )]
+    OtherVersion { built_for: String, spoken: Version },
     #[error("the component lacks the required export {}", .0.join(", "))]
     MissingExports(Vec<String>),
-    #[error("the component imports what no plugin may: {}; it may import windlass:plugin 0.1 and, of WASI 0.2, cli, clocks, filesystem, io, random, sockets and outgoing http (plugin-sdk/README.md has the list)", .0.join(", "))]
+    #[error("the component imports what no plugin may: {}; it may import windlass:plugin 1 and, of WASI 0.2, cli, clocks, filesystem, io, random, sockets and outgoing http (plugin-sdk/README.md has the list)", .0.join(", "))]
     ForbiddenImports(Vec<String>),
     #[error(
         "the manifest says that {} {} observed, and the component does not export {observer}: export it, or say `observed: false`",

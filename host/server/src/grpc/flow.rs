@@ -57,10 +57,13 @@ impl FlowService for FlowPlane {
         request: Request<v1::CreateFlowRevisionRequest>,
     ) -> Result<Response<v1::CreateFlowRevisionResponse>, Status> {
         let (principal, request) = asked(request)?;
-        let draft = stored_flow::draft(request, principal)?;
+        let mut draft = stored_flow::draft(request, principal)?;
+        let references = self.engine.fill_children(&mut draft.flow, &draft.principal).await?;
+        // What is not whole is only looked at, for all that is wrong with it.
+        draft.validate_only |= !references.are_found();
         let reference = FlowReference { name: draft.name.clone(), revision: None };
         let is_dry = draft.validate_only;
-        let revised = self.engine.create_revision(draft).await.map_err(field::of_flow)?;
+        let revised = references.judged(self.engine.create_revision(draft).await).map_err(field::of_flow)?;
         let made = &revised.revision;
         let answer = match self.engine.flow_revision(&reference).await {
             Ok((named, _)) => stored_flow::to_wire(&named, made),
@@ -134,11 +137,12 @@ impl FlowService for FlowPlane {
         request: Request<v1::ValidateFlowRequest>,
     ) -> Result<Response<v1::ValidateFlowResponse>, Status> {
         let (principal, request) = asked(request)?;
-        let (wanted, mut problems) = stored_flow::wanted(request);
+        let (mut wanted, mut problems) = stored_flow::wanted(request);
         if problems.0.is_empty() {
             let arguments = wanted.arguments.as_ref();
+            let references = self.engine.fill_children(&mut wanted.flow, &principal).await?;
             let found = self.engine.validate_flow(wanted.flow, arguments, &principal).await?;
-            problems = field::of_validated_flow(found);
+            problems = field::of_validated_flow(references.with(found));
         }
         let mut told = stored_flow::problems_to_wire(&problems);
         let fits = fitting(&told);

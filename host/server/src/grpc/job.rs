@@ -17,6 +17,8 @@ use windlass_proto::v1::job_service_server::JobService;
 use windlass_proto::v1::submit_job_result::Outcome;
 
 use crate::engine::job::Demand;
+use crate::engine::reference::References;
+use crate::engine::submit::Submission;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::Services;
 use crate::grpc::convert::time::{instant, millis};
@@ -52,13 +54,29 @@ impl JobPlane {
     ) -> Result<v1::SubmitJobResponse, Status> {
         let locate = field::of_job(request.job.as_ref().and_then(|wanted| wanted.work.as_ref()));
         let dry_run = request.dry_run;
-        let submission = submission::submission(request, principal)?;
-        if dry_run {
-            let tried = self.engine.try_submit(&submission).await.map_err(locate)?;
-            return Ok(v1::SubmitJobResponse { job: Some(job::tried(&tried)), known: false });
+        let mut submission = submission::submission(request, principal)?;
+        let references = self.fill(&mut submission).await?;
+        if !dry_run && references.are_found() {
+            let submitted = references.judged(self.engine.submit(submission).await).map_err(locate)?;
+            return Ok(v1::SubmitJobResponse {
+                job: Some(job::to_wire(&submitted.job)),
+                known: submitted.known,
+            });
         }
-        let submitted = self.engine.submit(submission).await.map_err(locate)?;
-        Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&submitted.job)), known: submitted.known })
+        // A flow that is gone since does not matter to who repeats a request.
+        if !dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
+            return Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&before.job)), known: true });
+        }
+        let tried = references.judged(self.engine.try_submit(&submission).await).map_err(locate)?;
+        Ok(v1::SubmitJobResponse { job: Some(job::tried(&tried)), known: false })
+    }
+
+    /// Puts the stored flows that child jobs name into what was submitted.
+    async fn fill(&self, submission: &mut Submission) -> Result<References, EngineError> {
+        match &mut submission.flow {
+            Some(flow) => self.engine.fill_children(flow, &submission.principal).await,
+            None => Ok(References::default()),
+        }
     }
 
     /// One thing that is asked of a job.

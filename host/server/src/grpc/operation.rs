@@ -6,9 +6,11 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use windlass_core::operation::Operation;
 use windlass_core::permit::{Kind, Verb};
+use windlass_core::problem::Problems;
 use windlass_proto::v1;
 use windlass_proto::v1::operation_service_server::OperationService;
 
+use crate::engine::reference::References;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::Services;
 use crate::grpc::convert::{field, given, operation, revision};
@@ -39,10 +41,11 @@ impl OperationService for OperationPlane {
     ) -> Result<Response<v1::Operation>, Status> {
         let (principal, request) = asked(request)?;
         let locate = field::of_operation(request.operation.as_ref().and_then(|wanted| wanted.work.as_ref()));
-        let (id, draft) = operation::creation(request.operation, principal)?;
-        let created =
-            self.engine.create_operation(id, draft, !request.create_disabled, request.dry_run).await;
-        self.shown(created.map_err(locate)?).await
+        let (id, mut draft) = operation::creation(request.operation, principal)?;
+        let references = self.engine.fill_children(&mut draft.flow, &draft.spec.principal).await?;
+        let dry_run = request.dry_run || !references.are_found();
+        let created = self.engine.create_operation(id, draft, !request.create_disabled, dry_run).await;
+        self.shown(references.judged(created).map_err(locate)?).await
     }
 
     async fn get(
@@ -100,10 +103,18 @@ impl OperationService for OperationPlane {
         let wanted = request.operation.ok_or_else(|| EngineError::invalid("operation", "is not given"))?;
         let locate = field::of_operation(wanted.work.as_ref());
         let (id, seen) = (wanted.id.clone(), revision("operation.etag", &wanted.etag)?);
-        let edit = operation::edit(wanted, request.update_mask.as_ref())?;
-        let updated =
-            self.engine.update_operation(&id, &principal, seen, |stored| Ok(edit.draft(stored))).await;
-        self.shown(updated.map_err(locate)?).await
+        let mut edit = operation::edit(wanted, request.update_mask.as_ref())?;
+        let references = match edit.flow_mut() {
+            Some(flow) => self.engine.fill_children(flow, &principal).await?,
+            None => References::default(),
+        };
+        let edited = |stored: &Operation| match references.are_found() {
+            true => Ok(edit.draft(stored)),
+            // What is missing is told with the rest.
+            false => Err(Problems::default().into()),
+        };
+        let updated = self.engine.update_operation(&id, &principal, seen, edited).await;
+        self.shown(references.judged(updated).map_err(locate)?).await
     }
 
     async fn delete(

@@ -104,7 +104,7 @@ impl PluginService for PluginPlane {
         let after = page.after(place_of)?;
         let filter = plugin::filter(&request)?;
         self.engine.permits(&principal, Verb::List, Kind::Plugin, "")?;
-        let mut plugins = self.engine.plugins().await?;
+        let mut plugins = self.engine.plugins().await?.to_vec();
         plugins.retain(|plugin| {
             filter.matches(plugin) && after.as_ref().is_none_or(|after| is_behind(plugin, after))
         });

@@ -54,7 +54,9 @@ impl From<UploadError> for Status {
         match error {
             UploadError::Engine(error) => error.into(),
             UploadError::Digest { .. } => problem("start.digest"),
-            UploadError::Admit(AdmitError::NotAComponent(_)) => problem("component"),
+            UploadError::Admit(AdmitError::NotAComponent(_) | AdmitError::OtherVersion { .. }) => {
+                problem("component")
+            }
             UploadError::Admit(AdmitError::Manifest(_)) => problem("component.manifest"),
             UploadError::Admit(AdmitError::MissingObserver { .. }) => problem("component.exports"),
             UploadError::Admit(AdmitError::MissingExports(names)) => {

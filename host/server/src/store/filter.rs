@@ -31,7 +31,7 @@ impl JobFilter {
     pub fn matches(&self, spec: &JobSpec, status: &JobStatus) -> bool {
         let (operation, trigger) = match &spec.origin {
             Origin::Operation { operation, occurrence, .. } => (Some(*operation), Some(occurrence.trigger)),
-            Origin::Submitted => (None, None),
+            Origin::Submitted | Origin::Child(_) => (None, None),
         };
         (self.states.is_empty() || self.states.contains(&status.state))
             && self.owner.as_ref().is_none_or(|owner| *owner == spec.owner)

@@ -19,6 +19,7 @@ pub mod check;
 mod exported;
 mod failure;
 mod filter;
+mod flows;
 mod place;
 mod postgres;
 mod record;
@@ -65,6 +66,9 @@ pub trait Store: Send + Sync {
         after: Option<JobId>,
         limit: usize,
     ) -> Result<Vec<JobId>, StoreFailure>;
+
+    /// Jobs that have something to tell another job, ended ones too, in the order of their ids, behind `after`.
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure>;
 
     /// What wants to be looked at by `now`, oldest first.
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure>;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use windlass_core::entry::Entry;
+use windlass_core::entry::{Entry, Fact};
 use windlass_core::flow::Flow;
 use windlass_core::id::JobId;
 use windlass_core::instance::{InstanceName, TaskInstance};
@@ -185,7 +185,11 @@ impl Change {
     }
 
     fn job(job: &Job, entries: Vec<Entry>, birth: Option<Birth>, epoch: Option<u64>) -> Self {
-        let names: BTreeSet<_> = entries.iter().filter_map(|entry| entry.fact.task()).collect();
+        let mut names: BTreeSet<_> = entries.iter().filter_map(|entry| entry.fact.task()).collect();
+        // An end names no task, and leaves those of its children that go on.
+        if entries.iter().any(|entry| matches!(entry.fact, Fact::Ended { .. })) {
+            names.extend(job.untold_children());
+        }
         let touched = names.into_iter().filter_map(|name| job.instances.get(name));
         let instances = touched.cloned().collect();
         Self::Job(Box::new(JobChange {

@@ -86,7 +86,8 @@ async fn an_observation_is_told_of_the_apply_that_it_looks_at_and_writes_nothing
     assert_eq!((&observe.key, &observe.input), (&apply.key, &apply.input));
     assert_eq!((observe.attempt, observe.fence), (1, apply.fence));
     let handle = json!({ "name": "r", "attempt": 1 });
-    assert_eq!(observe.evidence, json!({ "end": { "accepted": handle }, "undo": ["mine"] }));
+    let told = json!({ "end": { "accepted": handle }, "undo": ["mine"], "undo_of": ["r 1"] });
+    assert_eq!(observe.evidence, told);
     let refused = json!("the host refused the record: it is not allowed here");
     let expected = json!({ "undo_ahead": refused, "note": refused, "recalled": "kept" });
     assert_eq!(host.output(&job.id, "r").await, expected);
@@ -117,6 +118,49 @@ async fn what_turns_out_absent_has_failed_and_is_undone_with_its_handle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_failed_elsewhere_is_undone_and_not_begun_anew_be_it_accepted_or_in_doubt() {
+    let failed = json!({ "failed": "the house burned down" });
+    let host = TestHost::start().await;
+    let job = looked_at(&host, remote("r")).await;
+    host.say_of_remote("r", &failed);
+    look_again(&host, &job).await;
+    let ended = host.wait(&job).await;
+    assert_eq!(ended.state(), JobState::Reverted, "{}", host.story(&job).await);
+    assert_eq!(ended.cause.unwrap().fault.unwrap().message, "the house burned down");
+    assert_eq!(host.calls(&job), "apply a, apply r, observe r, observe r, revert r, revert a");
+    let revert = call(&host.ledger_of(&job), "revert r");
+    assert_eq!(revert.evidence["end"]["failed"]["class"], "fixture.remote");
+    assert_eq!(revert.evidence["end"]["handle"], json!({ "name": "r", "attempt": 1 }));
+    host.finish().await;
+
+    let (host, job) = lost(failed, true).await;
+    assert_eq!(host.wait(&job).await.state(), JobState::Reverted, "{}", host.story(&job).await);
+    assert_eq!(host.calls(&job), "apply a, apply r, observe r, revert r, revert a");
+    let revert = call(&host.ledger_of(&job), "revert r");
+    assert_eq!(revert.evidence["end"]["failed"]["class"], "fixture.remote");
+    assert!(!host.has_remote("r"), "it was called off");
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_says_no_time_to_look_at_it_is_looked_at_after_the_tasks_own_pause() {
+    let host = TestHost::start().await;
+    let pause = duration(Duration::from_secs(300));
+    let observe = v1::ObservePolicy { backoff_initial: Some(pause), ..v1::ObservePolicy::default() };
+    let r = remote("r").with("observe_after_ms", literal(json!(null)));
+    let job = host.submit(flow([v1::Task { observe: Some(observe), ..r }])).await;
+    host.until_state(&job, JobState::Waiting).await;
+    let next = instant(host.task(&job, "r").await.next_try_time.as_ref()).expect("it is looked at");
+    // Up to a fifth shorter, as every pause.
+    assert!((240..=300).contains(&(next - host.now()).num_seconds()), "{next}");
+    host.say_of_remote("r", &json!({ "present": null }));
+    look_again(&host, &job).await;
+    assert_eq!(host.wait(&job).await.state(), JobState::Succeeded, "{}", host.story(&job).await);
+    assert_eq!(host.calls(&job), "apply r, observe r");
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_absence_without_a_reason_has_the_hosts_fault() {
     let host = TestHost::start().await;
     host.say_of_remote("r", &json!({ "absent": null }));
@@ -127,13 +171,13 @@ async fn an_absence_without_a_reason_has_the_hosts_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_observer_says_when_it_wants_to_be_asked_again_and_its_failures_say_nothing_of_the_task() {
+async fn an_observer_says_when_it_wants_to_be_asked_again_and_its_faults_say_nothing_of_the_task() {
     let host = TestHost::start().await;
     host.say_of_remote("r", &json!({ "unknown": 90_000 }));
     let job = looked_at(&host, remote("r")).await;
     let next = instant(host.task(&job, "r").await.next_try_time.as_ref());
     assert_eq!(next, Some(host.now() + TimeDelta::seconds(90)));
-    let failing = ["retry", "reject", "broken", "panic"].map(|how| json!({ "fails": how }));
+    let failing = ["fault", "panic"].map(|how| json!({ "fails": how }));
     let drifted = json!({ "drifted": "it has another address" });
     for (looks, said) in (2..).zip(failing.into_iter().chain([drifted])) {
         host.say_of_remote("r", &said);
@@ -274,7 +318,7 @@ async fn what_is_in_doubt_and_absent_is_applied_again_under_the_same_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_in_doubt_and_cannot_be_told_is_left_to_a_person() {
-    for said in [json!({ "unknown": null }), json!({ "drifted": null }), json!({ "fails": "broken" })] {
+    for said in [json!({ "unknown": null }), json!({ "drifted": null }), json!({ "fails": "fault" })] {
         let (host, job) = lost(said, true).await;
         host.until_state(&job, JobState::Suspended).await;
         assert_eq!(host.task(&job, "r").await.state(), TaskState::InDoubt);

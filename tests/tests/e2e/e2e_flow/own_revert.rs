@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use windlass_proto::v1;
-use windlass_proto::v1::{JobState, Pattern, Phase, Resolution, TaskState};
+use windlass_proto::v1::{CancelMode, JobState, Pattern, Phase, Resolution, TaskState};
 use windlass_tests::harness::{TestHost, field_paths};
 use windlass_tests::ledger::LedgerLine;
 use windlass_tests::work::{
@@ -35,6 +35,7 @@ async fn a_flow_is_undone_by_one_call_that_is_told_of_everything_in_it() {
     assert_eq!(call.input, json!({"id": 1, "of": {"value": null}, "from": {"value": null}}));
     assert_eq!(call.evidence["end"]["applied"], json!({"b": {"value": 1}, "c": {"value": null}}));
     assert_eq!(call.evidence["undo"], json!(["of c"]));
+    assert_eq!(call.evidence["undo_of"], json!(["c 1"]), "the own revert is told who wrote it");
     assert_eq!(host.task(&job.id, "m.revert").await.revert_idempotency_key, call.key);
     host.finish().await;
 }
@@ -51,7 +52,12 @@ async fn a_failure_inside_is_its_evidence_and_what_was_not_applied_is_left_out_o
     assert_eq!(host.calls(&job.id), "apply b, apply f, revert flow.revert");
     let call = calls_of(&host, &job.id, "revert flow.revert").remove(0);
     assert_eq!(call.input, json!({"first": 7}));
-    assert_eq!(call.evidence["end"]["failed"]["class"], json!("fixture.fail"));
+    let partial = &call.evidence["end"]["partial"];
+    assert_eq!(partial["failure"]["class"], json!("fixture.fail"));
+    assert_eq!(
+        (&partial["outputs"], &partial["is_interrupted"]),
+        (&json!({"b": {"value": 7}}), &json!(false))
+    );
     host.finish().await;
 }
 
@@ -97,6 +103,34 @@ async fn one_that_was_cut_short_is_called_again_under_its_key() {
     let seen: Vec<_> = calls.iter().map(|call| (call.attempt, call.prior.as_str())).collect();
     assert_eq!(seen, [(1, "none"), (2, "interrupted")]);
     assert_eq!((&calls[0].key, &calls[0].evidence), (&calls[1].key, &calls[1].evidence));
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_that_is_left_halfway_is_told_with_what_was_done_and_whether_a_host_died_in_it() {
+    let mut host = TestHost::start().await;
+    for (gate, dies) in [("opened", false), ("closed", true)] {
+        let b = task("b", "ok").with("value", literal(json!(1)));
+        let g = task("g", "gate").with("name", literal(json!(gate)));
+        let m = nested("m", Pattern::Linear, [b, g, task("c", "ok")]).reverts(own_revert("echo", &[]));
+        let job = host.submit(flow([m])).await;
+        host.until_called(&job, "apply g").await;
+        host.cancel(&job, CancelMode::Revert).await.expect("it runs");
+        match dies {
+            true => host.crash().await,
+            false => host.open_gate(gate),
+        }
+        assert_eq!(host.wait(&job).await.state(), JobState::Reverted, "{}", host.story(&job).await);
+        assert_eq!(host.calls(&job), "apply b, apply g, revert m.revert");
+        let call = calls_of(&host, &job, "revert m.revert").remove(0);
+        let outputs = match dies {
+            true => json!({"b": {"value": 1}}),
+            false => json!({"b": {"value": 1}, "g": {"passed": gate}}),
+        };
+        let partial = json!({"outputs": outputs, "failure": null, "is_interrupted": dies});
+        assert_eq!(call.evidence["end"], json!({"partial": partial}));
+    }
+    host.open_gate("closed");
     host.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! Several calls of one job at once: V04, V05, V10, V12, S01, slots, pauses, lost hosts.
+//! Several calls of one job at once: V04, V05, slots, pauses, lost hosts. V10, V12 and S01 are in `e2e_trace`.
 
 use std::time::Duration;
 
@@ -7,32 +7,12 @@ use serde_json::json;
 use windlass_proto::v1;
 use windlass_proto::v1::{JobState, Pattern, TaskState};
 use windlass_tests::harness::{HostOptions, TestHost};
-use windlass_tests::work::{Shape as _, action, flow, gate, instance, literal, nested, pattern, task, whole};
+use windlass_tests::work::{Shape as _, action, flow, gate, literal, nested, pattern, task, whole};
 
-use Pattern::{Graph, Linear, Unordered};
+use Pattern::{Graph, Unordered};
 
 fn slots(slots: usize) -> HostOptions {
     HostOptions { slots, ..HostOptions::default() }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn v10_siblings_of_a_failure_are_let_finish_and_then_undone() {
-    let host = TestHost::start_with(slots(3)).await;
-    let tasks = [gate("a"), task("fail", "fail"), gate("c"), task("never", "ok").priority(-1)];
-    let job = host.submit(pattern(Unordered, tasks)).await;
-    host.until(&job, "task.apply_failed", "fail").await;
-    host.until_called(&job, "apply a").await;
-    host.until_called(&job, "apply c").await;
-    assert_eq!(host.state(&job).await, JobState::Running, "nothing is undone while they run");
-    host.open_gate("c");
-    host.until(&job, "task.applied", "c").await;
-    host.open_gate("a");
-    assert_eq!(host.wait(&job).await.state(), JobState::Reverted);
-    assert_eq!(host.task(&job, "never").await.state(), TaskState::Pending, "nothing begins after a failure");
-    let trace = host.trace(&job).await;
-    let begin = "a:applying fail:applying c:applying fail:apply_failed c:applied a:applied c:reverting ";
-    assert!(trace.starts_with(begin), "{trace}");
-    host.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,53 +26,6 @@ async fn v04_v05_a_revert_is_told_what_its_apply_gave_and_all_failures() {
     let a = reverts.iter().find(|line| line.task == "a").expect("a is undone");
     let failures = a.failures.to_string();
     assert!(failures.contains("fail1") && failures.contains("fail2"), "{failures}");
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn v12_a_failed_revert_stops_its_own_path_only() {
-    let host = TestHost::start_with(slots(4)).await;
-    let path = nested("path", Linear, [task("t2", "ok"), task("nasty", "nasty_fail")]);
-    let job = host.run(pattern(Unordered, [task("t1", "ok"), path])).await;
-    assert_eq!(job.state(), JobState::Failed);
-    assert_eq!(job.residue, [instance("t2"), instance("nasty")]);
-    assert_eq!(host.task(&job.id, "t1").await.state(), TaskState::Reverted);
-    assert_eq!(host.task(&job.id, "t2").await.state(), TaskState::Applied);
-    assert_eq!(host.task(&job.id, "nasty").await.revert_fault.unwrap().class, "fixture.nasty");
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s01_a_suspension_lets_all_running_tasks_finish() {
-    let host = TestHost::start_with(slots(4)).await;
-    let both = nested("both", Unordered, [gate("a"), gate("b")]);
-    let job = host.submit(flow([both, task("c", "ok")])).await;
-    host.until_called(&job, "apply a").await;
-    host.until_called(&job, "apply b").await;
-    host.suspend(&job).await.unwrap();
-    host.open_gate("b");
-    host.until(&job, "task.applied", "b").await;
-    assert_eq!(host.state(&job).await, JobState::Suspending);
-    host.open_gate("a");
-    host.until(&job, "job.suspended", "").await;
-    assert_eq!(host.task(&job, "c").await.state(), TaskState::Pending);
-    host.resume(&job).await.unwrap();
-    assert_eq!(host.wait(&job).await.state(), JobState::Succeeded);
-    assert_eq!(host.calls(&job).matches("apply").count(), 3);
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancel_lets_all_running_tasks_finish_and_undoes_them() {
-    let host = TestHost::start_with(slots(4)).await;
-    let both = nested("both", Unordered, [gate("a"), gate("b")]);
-    let job = host.submit(flow([both, task("c", "ok")])).await;
-    host.until_called(&job, "apply a").await;
-    host.until_called(&job, "apply b").await;
-    host.cancel(&job, v1::CancelMode::Revert).await.unwrap();
-    ["a", "b"].iter().for_each(|name| host.open_gate(name));
-    assert_eq!(host.wait(&job).await.state(), JobState::Reverted);
-    assert_eq!(host.task(&job, "c").await.state(), TaskState::Pending);
     host.finish().await;
 }
 

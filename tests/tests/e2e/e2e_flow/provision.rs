@@ -1,11 +1,12 @@
-//! The provisioning example on a host: the test plays the provider.
+//! The provisioning example on a host: the test plays the provider. Where it fails is what the `house` suite has, with
+//! the files of the example.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use windlass_proto::v1;
-use windlass_proto::v1::{CancelMode, JobState, TaskState};
+use windlass_proto::v1::{JobState, TaskState};
 use windlass_tests::harness::TestHost;
 use windlass_tests::plugins;
 use windlass_tests::work::{Shape as _, flow, instant, literal, named};
@@ -98,29 +99,6 @@ async fn a_machine_is_provisioned_when_its_provider_has_it_ready_and_undone_on_r
     assert_eq!((&written["address"], &written["settings"]["role"]), (&json!("10.0.0.10"), &json!("proxy")));
 
     host.revert(&job).await.expect("it succeeded");
-    assert_eq!(host.wait(&job).await.state(), JobState::Reverted, "{}", host.story(&job).await);
-    assert_nothing_is_left(&host);
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_that_is_refused_undoes_what_came_before_it() {
-    let host = ground().await;
-    let job = begin(&host).await;
-    answer(&host, &json!({ "refused": "there are no more of this size" }));
-    look_again(&host, &job).await;
-    let ended = host.wait(&job).await;
-    assert_eq!(ended.state(), JobState::Reverted, "{}", host.story(&job).await);
-    assert_eq!(ended.cause.unwrap().fault.unwrap().class, "machine.refused");
-    assert_nothing_is_left(&host);
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_that_nobody_wants_any_more_is_called_off_while_it_is_awaited() {
-    let host = ground().await;
-    let job = begin(&host).await;
-    host.cancel(&job, CancelMode::Revert).await.expect("it waits");
     assert_eq!(host.wait(&job).await.state(), JobState::Reverted, "{}", host.story(&job).await);
     assert_nothing_is_left(&host);
     host.finish().await;

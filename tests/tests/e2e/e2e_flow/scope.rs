@@ -1,4 +1,4 @@
-//! Scopes that run again, and conditions, with real plugins: R01, R02, R10, R13, D01, D06, S16.
+//! Scopes that run again, and conditions, with real plugins: R01, D01, D06. The exact traces of all are in `e2e_trace`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use windlass_proto::v1;
 use windlass_proto::v1::{JobState, Pattern, SkipDepth, TaskState};
 use windlass_tests::harness::{TestHost, field_paths};
 use windlass_tests::work::{
-    Shape as _, argument, flow, for_each, gate, literal, map, named, nested, output, repeat, task, times,
+    Shape as _, flow, for_each, literal, map, named, nested, output, repeat, task, times,
 };
 
 fn n(count: u32) -> v1::Input {
@@ -32,37 +32,6 @@ async fn r01_a_scope_is_undone_in_reverse_and_tried_again_with_keys_of_its_own()
     let [scope] = told.scopes.as_slice() else { panic!("one scope: {:?}", told.scopes) };
     assert_eq!((scope.state(), scope.attempt, scope.attempts_max), (TaskState::Applied, 2, 4));
     assert_eq!(scope.fault.as_ref().map(|fault| fault.class.as_str()), Some("fixture.fail"));
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r02_tries_that_are_used_up_undo_the_job() {
-    let host = TestHost::start().await;
-    let scope = nested("s", Pattern::Linear, [task("f", "fail_n").with("n", n(9))]).scope(times(2));
-    let job = host.run(flow([task("a", "ok"), scope])).await;
-    assert_eq!(job.state(), JobState::Reverted, "{}", host.story(&job.id).await);
-    assert_eq!(host.calls(&job.id), "apply a, apply f#1, revert f#1, apply f#2, revert f#2, revert a");
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r10_r13_values_of_an_argument_and_of_an_earlier_task_are_tried_in_turn() {
-    let host = TestHost::start().await;
-    let scope = |over| {
-        let tasks = [task("e", "echo").with("x", named("x")), task("f", "fail_n").with("n", n(1))];
-        nested("s", Pattern::Linear, tasks).scope(for_each(over))
-    };
-    let spec = v1::JobSpec {
-        arguments_json: json!({"regions": ["north", "south"]}).to_string(),
-        ..host.spec(flow([scope(argument("regions")), task("then", "echo").with("got", output("e", "/x"))]))
-    };
-    let job = host.run_spec(spec).await;
-    assert_eq!(job.state(), JobState::Succeeded, "{}", host.story(&job.id).await);
-    assert_eq!(host.output(&job.id, "then").await, json!({"got": "south"}));
-    let work = flow([task("m", "multi"), scope(output("m", "/r"))]);
-    let job = host.run(work).await;
-    assert_eq!(job.state(), JobState::Succeeded, "{}", host.story(&job.id).await);
-    assert_eq!(host.output(&job.id, "e").await, json!({"x": 3}));
     host.finish().await;
 }
 
@@ -138,21 +107,6 @@ async fn d01_d06_conditions_leave_out_tasks_and_flows() {
     let refused = host.try_submit(host.spec(work())).await.expect_err("nobody gives mode");
     assert_eq!(field_paths(&refused), ["job.work.flow.tasks[3].when"], "{refused}");
     assert!(refused.message().contains("\"mode\""), "{refused}");
-    host.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s16_a_host_that_dies_amid_tries_leaves_a_scope_that_goes_on() {
-    let mut host = TestHost::start().await;
-    let scope = nested("s", Pattern::Linear, [gate("g"), task("f", "fail_n").with("n", n(1))]);
-    let job = host.submit(flow([task("a", "ok"), scope.scope(times(3))])).await;
-    host.until(&job, "task.applying", "g").await;
-    host.crash().await;
-    host.open_gate("g");
-    assert_eq!(host.wait(&job).await.state(), JobState::Succeeded, "{}", host.story(&job).await);
-    let told = host.get(&job).await;
-    let names: Vec<_> = told.tasks.iter().map(|task| task.scope_attempt).collect();
-    assert_eq!(names, [1, 1, 2, 1, 2]);
     host.finish().await;
 }
 

@@ -36,7 +36,7 @@ async fn an_upload_is_checked_compiled_and_ready_to_run() {
     let plugin = uploaded.plugin;
     assert_eq!((plugin.name.as_str(), plugin.version.as_str()), ("fixtures", "7.0.0"));
     assert_eq!((plugin.digest, plugin.size_bytes), (digest_text(&component), component.len() as u64));
-    assert_eq!(plugin.actions.len(), 28);
+    assert_eq!(plugin.actions.len(), 31);
     let observed: Vec<_> = plugin.actions.iter().filter(|action| action.observed).collect();
     assert_eq!(observed.iter().map(|action| action.name.as_str()).collect::<Vec<_>>(), ["remote"]);
     assert_eq!(plugin.asked_directories[0].guest_path, "/ledger");
@@ -91,10 +91,10 @@ async fn w09_what_is_no_plugin_is_refused_with_the_names() {
     assert!(refusal(&host, &fixtures()[..fixtures().len() / 2]).await.message().contains("component"));
 
     let missing = refusal(&host, EMPTY_COMPONENT).await;
-    assert!(missing.message().contains("windlass:plugin/executor@0.1.0"), "{missing}");
+    assert!(missing.message().contains("windlass:plugin/executor@1.0.0"), "{missing}");
     let renamed = with_renamed(fixtures(), "windlass:plugin/executor@", "windlass:plugin/executer@");
     let missing = refusal(&host, &renamed).await;
-    assert!(missing.message().contains("windlass:plugin/executor@0.1.0"), "{missing}");
+    assert!(missing.message().contains("windlass:plugin/executor@1.0.0"), "{missing}");
 
     let forbidden = with_renamed(fixtures(), "wasi:cli/environment@", "evil:cli/environment@");
     let refused = refusal(&host, &forbidden).await;
@@ -110,13 +110,34 @@ async fn w09_what_is_no_plugin_is_refused_with_the_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w09_a_plugin_of_another_version_of_the_contract_is_refused_telling_what_to_do() {
+    let host = TestHost::bare().await;
+    for version in ["0.1.0", "1.1.0", "2.0.0"] {
+        let mut other = fixtures().to_vec();
+        for interface in ["types", "journal", "job", "log", "executor", "observer"] {
+            let named = |version| format!("windlass:plugin/{interface}@{version}");
+            other = with_renamed(&other, &named("1.0.0"), &named(version));
+        }
+        let refused = refusal(&host, &other).await;
+        assert_eq!(field_paths(&refused), ["component"], "{refused}");
+        for told in
+            [&format!("was built for windlass:plugin {version}"), "speaks 1.0.0", "build the plugin anew"]
+        {
+            assert!(refused.message().contains(told), "{refused}");
+        }
+    }
+    assert_eq!(registered(&host).await, []);
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w09_a_plugin_that_says_an_action_is_observed_and_has_no_observer_is_refused() {
     let host = TestHost::bare().await;
     let renamed = with_renamed(fixtures(), "windlass:plugin/observer@", "windlass:plugin/observed@");
     let refused = refusal(&host, &renamed).await;
     assert_eq!(field_paths(&refused), ["component.exports"], "{refused}");
     assert!(refused.message().contains("remote is observed"), "{refused}");
-    assert!(refused.message().contains("windlass:plugin/observer@0.1.0"), "{refused}");
+    assert!(refused.message().contains("windlass:plugin/observer@1.0.0"), "{refused}");
     host.finish().await;
 }
 

@@ -18,7 +18,7 @@
   ;; apply: func(call: call, input: payload) -> result<done, failure>
   ;; The parameters are more than sixteen values, and so are in memory: the call at 0, the length of its action's name at
   ;; 28; the input at 88: its media type at 88, its bytes at 96.
-  (func (export "windlass:plugin/executor@0.1.0#apply") (param $at i32) (result i32)
+  (func (export "windlass:plugin/executor@1.0.0#apply") (param $at i32) (result i32)
     (local $left i32)
     ;; The action `slowly` takes a while.
     (if (i32.eq (i32.load offset=28 (local.get $at)) (i32.const 6))
@@ -34,7 +34,7 @@
 
   ;; revert: func(call: call, input: payload, evidence: evidence) -> result<option<payload>, failure>
   ;; ok(none), which is all zeros.
-  (func (export "windlass:plugin/executor@0.1.0#revert") (param $at i32) (result i32)
+  (func (export "windlass:plugin/executor@1.0.0#revert") (param $at i32) (result i32)
     (i32.const 128))
 
   (@custom "windlass:manifest" "{\"manifest\":1,\"name\":\"echo\",\"version\":\"1.0.0\",\"actions\":[{\"name\":\"echo\",\"input\":{\"type\":\"object\"},\"output\":{\"type\":\"object\"},\"reversible\":true},{\"name\":\"slowly\",\"input\":{\"type\":\"object\"},\"output\":{\"type\":\"object\"},\"reversible\":true}]}")

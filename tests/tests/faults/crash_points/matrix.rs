@@ -22,7 +22,7 @@ use windlass_tests::{invariants, plugins};
 
 /// Cases at the same time: processes start on as many processors.
 const PARALLEL: usize = 2;
-const REQUEST: &str = "the-one-request";
+pub const REQUEST: &str = "the-one-request";
 const PRINCIPAL: &str = "local";
 
 /// A job, and how it goes where nothing dies.
@@ -56,7 +56,7 @@ struct Seen {
 }
 
 impl Case {
-    fn spec(&self, site: &Site) -> v1::JobSpec {
+    pub fn spec(&self, site: &Site) -> v1::JobSpec {
         v1::JobSpec {
             work: Some(flow(self.tasks.clone())),
             arguments_json: arguments().to_string(),

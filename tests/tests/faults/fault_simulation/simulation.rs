@@ -1,18 +1,17 @@
 //! One history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
-use windlass_core::call::{Call, Direction, Function, Observation, Outcome};
+use windlass_core::call::{Direction, Observation, Outcome};
+use windlass_core::child::Parent;
 use windlass_core::decide::control::Resolution;
-use windlass_core::fault::Fault;
-use windlass_core::flow::{Flow, InDoubt, Inputs, Pattern, RetryPolicy, Task};
+use windlass_core::flow::Leaf;
 use windlass_core::id::JobId;
-use windlass_core::instance::InstanceName;
-use windlass_core::job::{CancelMode, Job, JobState};
-use windlass_core::payload::Payload;
+use windlass_core::instance::{InstanceName, TaskInstance, TaskState};
+use windlass_core::job::{CancelMode, Job, JobState, Origin};
 use windlass_host::clock::Clock as _;
 use windlass_host::engine::job::Demand;
 use windlass_host::engine::submit::Submission;
@@ -22,14 +21,14 @@ use windlass_tests::clock::ManualClock;
 use windlass_tests::crash::witness;
 use windlass_tests::invariants;
 use windlass_tests::ledger::LedgerLine;
-use windlass_tests::scripted::{self, ACTION, Answer, Made, PLUGIN, Scripted, register};
+use windlass_tests::scripted::{self, ACTION, Made, Scripted, register};
 
 use super::ground::Ground;
 use super::member::Member;
 use super::random::Random;
+use super::work::{self, NUMBER, TASKS};
 
-const PRINCIPAL: &str = "local";
-const TASKS: [&str; 5] = ["a", "b", "c", "d", "e"];
+pub const PRINCIPAL: &str = "local";
 const JOBS_MAX: usize = 5;
 const MEMBERS_MAX: usize = 4;
 const STEPS: usize = 60;
@@ -40,19 +39,19 @@ const HEALING_STEP: TimeDelta = TimeDelta::days(2);
 const ROWS: usize = 100;
 /// A message, the end of a select, a call that is cut: each takes a turn of the runtime.
 const SETTLING_TURNS: usize = 20;
-/// The label by which the script knows a job whose id is another in every run.
-const NUMBER: &str = "number";
 
 /// See the module.
 pub struct Simulation {
-    random: Random,
+    pub(super) random: Random,
     clock: Arc<ManualClock>,
     ground: Ground,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     scripted: Arc<Scripted>,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     ended: Arc<watch::Sender<u64>>,
-    jobs: Vec<JobId>,
+    /// Those that were submitted, and their children.
+    pub(super) jobs: Vec<JobId>,
+    submitted: usize,
 }
 
 impl Simulation {
@@ -71,7 +70,7 @@ impl Simulation {
 
     async fn new(seed: u64) -> Self {
         let (ground, store) = Ground::fresh().await;
-        let scripted = Scripted::new(move |call| answer(seed, call));
+        let scripted = Scripted::new(move |call| work::answer(seed, call));
         let mut simulation = Self {
             random: Random::of(seed),
             clock: Arc::default(),
@@ -81,6 +80,7 @@ impl Simulation {
             members: Vec::new(),
             ended: Arc::new(watch::Sender::new(0)),
             jobs: Vec::new(),
+            submitted: 0,
         };
         simulation.join().await;
         register(&simulation.members[0].engine).await.expect("the plugin is taken");
@@ -96,20 +96,23 @@ impl Simulation {
         self.members.push(member);
     }
 
-    fn engine(&mut self) -> Arc<Engine> {
+    pub(super) fn engine(&mut self) -> Arc<Engine> {
         let at = self.random.below(self.members.len() as u64) as usize;
         self.members[at].engine.clone()
     }
 
     async fn step(&mut self) {
         match self.random.below(100) {
-            0..35 => self.release(),
-            35..60 => self.take().await,
+            0..32 => self.release(),
+            32..54 => self.take().await,
+            54..60 => self.tell().await,
             60..68 => self.submit().await,
             68..78 => self.pass_time().await,
             78..82 => self.lose_claim().await,
             82..86 if self.members.len() < MEMBERS_MAX => self.join().await,
             86..89 => self.leave().await,
+            89..92 => self.answer().await,
+            92..94 => self.publish().await,
             _ => self.ask().await,
         }
     }
@@ -123,7 +126,8 @@ impl Simulation {
 
     /// One or two members take a ready job at the same time.
     async fn take(&mut self) {
-        let ready = self.store.board(ROWS).await.expect("the store answers");
+        let mut ready = self.store.board(ROWS).await.expect("the store answers");
+        ready.sort_by_key(|job| self.place(*job));
         let Some(job) = self.random.pick(&ready) else { return };
         for _ in 0..=self.random.below(2) {
             let at = self.random.below(self.members.len() as u64) as usize;
@@ -133,38 +137,46 @@ impl Simulation {
         }
     }
 
+    /// One or two members have jobs told what others have to tell them.
+    async fn tell(&mut self) {
+        let (first, second, nobody) = (self.engine(), self.engine(), BTreeSet::new());
+        if self.random.chance(50) {
+            first.tell_families(&nobody).await.expect("the store answers");
+        } else {
+            let told = tokio::join!(first.tell_families(&nobody), second.tell_families(&nobody));
+            told.0.expect("the store answers");
+            told.1.expect("the store answers");
+        }
+        self.meet_children().await;
+    }
+
+    /// In the order of their parents and nodes: their ids are others in every run of a seed.
+    async fn meet_children(&mut self) {
+        let mut met = Vec::new();
+        for spec in witness::specs(&*self.store).await {
+            let Origin::Child(Parent { job, task }) = &spec.origin else { continue };
+            if self.place(spec.id).is_none() {
+                met.push((self.place(*job), task.clone(), spec.created, spec.id));
+            }
+        }
+        met.sort();
+        self.jobs.extend(met.into_iter().map(|(.., id)| id));
+    }
+
+    fn place(&self, job: JobId) -> Option<usize> {
+        self.jobs.iter().position(|known| *known == job)
+    }
+
     async fn submit(&mut self) {
-        if self.jobs.len() == JOBS_MAX {
+        if self.submitted == JOBS_MAX {
             return;
         }
-        let tasks = self.random.below(TASKS.len() as u64 + 1) as usize;
-        let attempts_max = 1 + self.random.below(3) as u32;
-        let retry = RetryPolicy { attempts_max, ..RetryPolicy::default() };
-        let doubts = [InDoubt::Reapply, InDoubt::Observe, InDoubt::Revert, InDoubt::Hold];
-        let in_doubt = self.random.pick(&doubts).expect("there are some");
-        let task = |name: &&str| Task {
-            name: (*name).to_owned(),
-            plugin: PLUGIN.to_owned(),
-            action: ACTION.to_owned(),
-            inputs: Inputs::Arguments,
-            revert_inputs: None,
-            provides: BTreeMap::new(),
-            needs: Vec::new(),
-            priority: 0,
-            timeout_ms: None,
-            retry: retry.clone(),
-            when: None,
-            memory_bytes_max: None,
-            in_doubt,
-            observe: Default::default(),
-            phase: None,
-        };
-        let pattern = if self.random.chance(40) { Pattern::Unordered } else { Pattern::Linear };
+        let flow = work::flow(&mut self.random);
         let later = TimeDelta::minutes(self.random.below(90) as i64);
         let submission = Submission {
             principal: PRINCIPAL.to_owned(),
-            labels: BTreeMap::from([(NUMBER.to_owned(), self.jobs.len().to_string())]),
-            flow: Some(Flow { pattern, ..Flow::linear(TASKS[..tasks].iter().map(task)) }),
+            labels: BTreeMap::from([(NUMBER.to_owned(), self.submitted.to_string())]),
+            flow: Some(flow),
             execute_at: self.random.chance(30).then(|| self.members[0].engine.now() + later),
             priority: self.random.below(3) as i32 - 1,
             timeout_ms: self.random.chance(20).then(|| 1 + self.random.below(7_200_000)),
@@ -173,6 +185,7 @@ impl Simulation {
         };
         let submitted = self.engine().submit(submission).await.expect("the job is in order");
         self.jobs.push(submitted.job.id());
+        self.submitted += 1;
     }
 
     /// The clock goes on, or back; what is due is woken, or not yet.
@@ -199,7 +212,8 @@ impl Simulation {
 
     /// Somebody finds that the host of a job is gone. It may not be.
     async fn lose_claim(&mut self) {
-        let claims = self.store.claims().await.expect("the store answers");
+        let mut claims = self.store.claims().await.expect("the store answers");
+        claims.sort_by_key(|(_, job)| self.place(*job));
         let Some((host, job)) = self.random.pick(&claims) else { return };
         let engine = self.engine();
         let actor = engine.host_actor();
@@ -240,7 +254,12 @@ impl Simulation {
     }
 
     async fn demand(&mut self, job: JobId, demand: Demand) {
-        match self.engine().demand(job, PRINCIPAL, &[demand], "chance", None).await {
+        let engine = self.engine();
+        Self::demand_of(&engine, job, demand).await;
+    }
+
+    pub(super) async fn demand_of(engine: &Engine, job: JobId, demand: Demand) {
+        match engine.demand(job, PRINCIPAL, &[demand], "chance", None).await {
             Ok(_) | Err(EngineError::Precondition { .. }) => {}
             Err(error) => panic!("job {job}: {error}"),
         }
@@ -280,9 +299,16 @@ impl Simulation {
         true
     }
 
-    /// Its host has room for all that it could call, and calls it.
+    /// Its host has room for all that it could call, and calls it; unless it has not heard of an answer, which another
+    /// member recorded, and finds when its next call ends.
     fn begins_more(&self, job: &Job) -> bool {
         let Some(claim) = job.status.claim else { return false };
+        let is_heard = |instance: &TaskInstance| {
+            instance.answer.is_none() || !matches!(instance.state, TaskState::Waiting | TaskState::Reverting)
+        };
+        if !job.instances.values().all(is_heard) {
+            return false;
+        }
         let is_at_work = self.members.iter().any(|member| member.host == claim.host && !member.is_stopping());
         is_at_work && job.wanted_calls(self.clock.now()) > 0
     }
@@ -319,11 +345,13 @@ impl Simulation {
                     None => panic!("job {id} is gone"),
                 }
             }
-            if is_over && self.members.iter().all(|member| member.running() == 0) {
+            let is_told = self.store.untold(None, 1).await.expect("the store answers").is_empty();
+            if is_over && is_told && self.members.iter().all(|member| member.running() == 0) {
                 return;
             }
             self.clock.advance(HEALING_STEP);
             self.wake().await;
+            self.tell().await;
             let healer = self.members.len() - 1;
             for job in self.store.board(ROWS).await.expect("the store answers") {
                 self.members[healer].take(job);
@@ -340,7 +368,10 @@ impl Simulation {
         for found in witness::jobs(&*self.store).await {
             let job = &found.job;
             assert_eq!(job.status.claim, None);
-            for instance in job.instances.values() {
+            let is_wait = |name: &str| {
+                job.flow.leaves().any(|leaf| leaf.name() == name && matches!(leaf, Leaf::Wait(_)))
+            };
+            for instance in job.instances.values().filter(|instance| !is_wait(&instance.name.task)) {
                 let key = |direction| instance.name.key(job.id(), direction);
                 let ended = |direction, is_good: fn(&Outcome) -> bool| {
                     let key = key(direction);
@@ -379,7 +410,7 @@ impl Simulation {
 fn check_end(job: &Job) {
     let is_applied = |name: &str| job.current(name).is_some_and(|instance| instance.output.is_some());
     match job.status.state {
-        JobState::Succeeded => assert!(job.flow.tasks().all(|task| is_applied(&task.name)), "{job:#?}"),
+        JobState::Succeeded => assert!(job.flow.leaves().all(|leaf| is_applied(leaf.name())), "{job:#?}"),
         JobState::Reverted | JobState::Cancelled => {
             let left: Vec<&InstanceName> =
                 job.instances.values().filter(|i| i.has_effects()).map(|i| &i.name).collect();
@@ -388,45 +419,6 @@ fn check_end(job: &Job) {
         JobState::Failed => {}
         state => panic!("a job ended {}", state.word()),
     }
-}
-
-/// What this attempt comes to, in every run of the seed.
-fn answer(seed: u64, call: &Call) -> Answer {
-    let number =
-        call.attributes.iter().find(|(name, _)| name == NUMBER).map_or("", |(_, value)| value.as_str());
-    let function = scripted::word(call.function);
-    let iteration = format!("{:?}", call.iteration);
-    let (seed, attempt) = (seed.to_be_bytes(), call.attempt.to_be_bytes());
-    let parts: [&[u8]; 6] =
-        [&seed, number.as_bytes(), call.task.as_bytes(), function.as_bytes(), iteration.as_bytes(), &attempt];
-    let mut random = Random::of_parts(&parts);
-    let fault = || Fault::new("script.chance", "chance says so");
-    let outcome = match random.below(100) {
-        0..12 => {
-            let after_ms = random.chance(50).then(|| random.below(3_600_000));
-            Outcome::Retry { fault: fault(), after_ms }
-        }
-        12..18 => Outcome::Reject { fault: fault() },
-        18..26 => Outcome::Broken { fault: fault() },
-        26..38 if call.function == Function::Apply => {
-            let handle = Payload::json(&serde_json::json!({ "attempt": call.attempt }));
-            Outcome::Accepted { handle, undo: None, observe_after_ms: random.below(3_600_000) }
-        }
-        26..32 if call.function == Function::Observe => {
-            Outcome::Observed(Observation::Absent { fault: random.chance(50).then(fault) })
-        }
-        32..60 if call.function == Function::Observe => {
-            let after_ms = random.chance(80).then(|| random.below(7_200_000));
-            Outcome::Observed(Observation::Unknown { after_ms })
-        }
-        _ => Answer::good(call.function),
-    };
-    let mut answer = Answer::held(outcome);
-    if call.function == Function::Apply && random.chance(30) {
-        let record = |n: u64| Payload::json(&serde_json::json!({ "attempt": call.attempt, "record": n }));
-        answer.undo = (0..=random.below(2)).map(record).collect();
-    }
-    answer
 }
 
 /// The calls as the fixtures would have written them down.
@@ -439,6 +431,7 @@ fn ledger(made: &[Made]) -> Vec<LedgerLine> {
         iteration: made.iteration.clone(),
         key: made.key.clone(),
         attempt: made.attempt,
+        scope_attempt: made.scope_attempt,
         prior: format!("{:?}", made.prior).to_lowercase(),
         fence: made.fence,
         input: serde_json::Value::Null,

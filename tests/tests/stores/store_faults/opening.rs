@@ -5,7 +5,9 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use windlass_core::decide::create::Timing;
 use windlass_host::store::{OpenError, RedbSettings, RedbStore, Store};
-use windlass_tests::conformance::fixture::{at, born_of, claim, host_id, submit, unit, waiting_flow};
+use windlass_tests::conformance::fixture::{
+    at, born_of, claim, family_flow, host_id, job_id, submit, unit, waiting_flow,
+};
 
 fn open(path: &Path) -> Result<RedbStore, OpenError> {
     RedbStore::open(RedbSettings { reserve_bytes: 4096, ..RedbSettings::at(path) })
@@ -109,36 +111,45 @@ fn raw_schema(path: &Path) -> u32 {
     u32::from_be_bytes(schema.value().try_into().expect("four bytes"))
 }
 
-/// What a store of schema 1 is to this program: the same without awaited events.
-fn make_schema_1(path: &Path) {
+/// What stores of older schemas are to this program: the same without some tables.
+const OLDER: [(u32, &[&str]); 2] = [(1, &["await", "untold"]), (2, &["untold"])];
+
+fn make_older(path: &Path, schema: u32, without: &[&'static str]) {
     let database = Database::create(path).expect("opened");
     let transaction = database.begin_write().expect("begun");
-    assert!(transaction.delete_table(RawTable::new("await")).expect("deleted"));
+    for table in without {
+        assert!(transaction.delete_table(RawTable::new(table)).expect("deleted"));
+    }
     let mut meta = transaction.open_table(RawTable::new("meta")).expect("opened");
-    meta.insert(b"schema".as_slice(), 1u32.to_be_bytes().as_slice()).expect("written");
+    meta.insert(b"schema".as_slice(), schema.to_be_bytes().as_slice()).expect("written");
     drop(meta);
     transaction.commit().expect("committed");
 }
 
 #[tokio::test]
-async fn a_store_of_the_schema_before_is_marked_as_one_of_this_and_keeps_what_it_holds() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("windlass.redb");
-    let store = open(&path).expect("opens");
-    let job = submit(&store, 1).await;
-    drop(store);
-    assert_eq!(raw_schema(&path), 2, "programs that know only 1 refuse it");
-    make_schema_1(&path);
-    assert_eq!(raw_schema(&path), 1);
+async fn a_store_of_an_older_schema_is_marked_as_one_of_this_and_keeps_what_it_holds() {
+    for (schema, without) in OLDER {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("windlass.redb");
+        let store = open(&path).expect("opens");
+        let job = submit(&store, 1).await;
+        drop(store);
+        assert_eq!(raw_schema(&path), 3, "programs that know only older ones refuse it");
+        make_older(&path, schema, without);
+        assert_eq!(raw_schema(&path), schema);
 
-    let store = open(&path).expect("opens");
-    assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
-    let (mut waiting, birth) = born_of(2, waiting_flow(&["test.built"]), Timing::default());
-    store.commit(unit(vec![birth])).await.expect("stored");
-    claim(&store, &mut waiting, host_id(1), at(5)).await;
-    assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [waiting.id()]);
-    drop(store);
-    assert_eq!(raw_schema(&path), 2);
+        let store = open(&path).expect("opens");
+        assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
+        for (n, flow) in [(2, waiting_flow(&["test.built"])), (3, family_flow())] {
+            let (mut claimed, birth) = born_of(n, flow, Timing::default());
+            store.commit(unit(vec![birth])).await.expect("stored");
+            claim(&store, &mut claimed, host_id(1), at(5)).await;
+        }
+        assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [job_id(2)]);
+        assert_eq!(store.untold(None, 9).await.expect("readable"), [job_id(3)]);
+        drop(store);
+        assert_eq!(raw_schema(&path), 3);
+    }
 }
 
 #[tokio::test]

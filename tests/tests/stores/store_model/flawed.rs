@@ -31,11 +31,12 @@ pub enum Flaw {
     NotesOfPurgedJobsAreKept,
     RemovedBlobsAreKept,
     AwaitsAreOfJobsThatWait,
+    EndedJobsTellNothing,
     FreeKeysAreNotChecked,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ClaimsAreNotFenced,
         Self::NotesAreNotFenced,
         Self::ThirdChangesAreLost,
@@ -51,6 +52,7 @@ impl Flaw {
         Self::NotesOfPurgedJobsAreKept,
         Self::RemovedBlobsAreKept,
         Self::AwaitsAreOfJobsThatWait,
+        Self::EndedJobsTellNothing,
         Self::FreeKeysAreNotChecked,
     ];
 }
@@ -156,6 +158,15 @@ impl Store for Flawed {
         if self.has(Flaw::AwaitsAreOfJobsThatWait) {
             let state = self.model.state();
             jobs.retain(|job| state.jobs.get(job).is_some_and(|job| job.status.state == JobState::Waiting));
+        }
+        Ok(jobs)
+    }
+
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        let mut jobs = self.model.untold(after, limit).await?;
+        if self.has(Flaw::EndedJobsTellNothing) {
+            let state = self.model.state();
+            jobs.retain(|job| state.jobs.get(job).is_some_and(|job| !job.status.state.is_ended()));
         }
         Ok(jobs)
     }

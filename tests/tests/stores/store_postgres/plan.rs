@@ -6,8 +6,8 @@ use windlass_core::decide::create::Timing;
 use windlass_core::job::JobState;
 use windlass_host::store::{Change, Expected, JobFilter, PostgresSettings, PostgresStore, Store, UniqueKey};
 use windlass_tests::conformance::fixture::{
-    EVENT_TYPES, at, born_of, cancel, claim, decide, event, flow, host, host_id, job_id, plugin, submit,
-    trigger, unit, waiting_flow,
+    EVENT_TYPES, at, born_of, cancel, claim, decide, event, family_flow, flow, host, host_id, job_id, plugin,
+    submit, trigger, unit, waiting_flow,
 };
 use windlass_tests::postgres::Schema;
 use windlass_tests::postgres::server::Server;
@@ -59,6 +59,7 @@ async fn every_statement_of_the_hot_path_reads_by_its_index() {
         ("SELECT alarm, id FROM record", "record_due"),
         ("SELECT claim_host, id FROM job_status", "job_status_claim"),
         ("SELECT job FROM job_await", "job_await_pkey"),
+        ("SELECT id FROM job_status WHERE is_untold", "job_status_untold"),
         ("DELETE FROM job_await a", "job_await_job"),
         ("DELETE FROM job_await WHERE job", "job_await_job"),
         ("SELECT body FROM entry WHERE job", "entry_pkey"),
@@ -79,6 +80,7 @@ async fn every_statement_of_the_hot_path_reads_by_its_index() {
         "SELECT id FROM job_status WHERE state",
         "SELECT alarm, id",
         "SELECT job FROM job_await",
+        "SELECT id FROM job_status WHERE is_untold",
         "SELECT batch, ordinal",
         "SELECT body FROM entry",
     ] {
@@ -97,13 +99,17 @@ async fn fill(store: &PostgresStore) {
         let mut changes = Vec::new();
         for n in first..first + 100 {
             let execute_at = n.is_multiple_of(2).then(|| at(1_000_000 + n as i64));
-            // Some wait for an event, once they are claimed.
-            let flow = if n % 10 == 3 { waiting_flow(&EVENT_TYPES) } else { flow("copy", 2) };
+            // Some wait for an event, once they are claimed, and some order a child job.
+            let flow = match n % 10 {
+                3 => waiting_flow(&EVENT_TYPES),
+                5 => family_flow(),
+                _ => flow("copy", 2),
+            };
             let (mut job, birth) = born_of(n, flow, Timing { execute_at, priority: (n % 7) as i32 });
             let key = UniqueKey::Request { principal: "tester".to_owned(), request_id: n.to_string() };
             changes.push(Change::Take { key, at: at(n as i64), job: job.id() });
             changes.push(birth);
-            if n % 10 == 3 {
+            if matches!(n % 10, 3 | 5) {
                 changes.push(decide(&mut job, at(5), |decision| decision.claim(host_id(2)).expect("ready")));
             }
             changes.push(Change::Put { record: host(n.into(), 1), expected: Expected::Absent });
@@ -145,6 +151,7 @@ async fn exercise(store: &PostgresStore) {
         assert!(decision.deliver(&event(EVENT_TYPES[0], "1")));
     });
     store.commit(unit(vec![given])).await.expect("stored");
+    assert_eq!(store.untold(Some(job_id(1)), 10).await.expect("readable").len(), 10);
     store.due(at(2_000_000), 10).await.expect("readable");
     store.next_due().await.expect("readable");
     store.entries(job.id(), 1, 10).await.expect("readable");

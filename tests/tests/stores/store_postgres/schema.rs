@@ -7,7 +7,7 @@ use windlass_host::store::{
     CommitError, Company, DatabaseError, PostgresSettings, PostgresStore, Store as _, StoreFailure,
 };
 use windlass_tests::conformance::fixture::{
-    at, born, born_of, claim, host_id, job_id, submit, unit, waiting_flow,
+    at, born, born_of, claim, family_flow, host_id, job_id, submit, unit, waiting_flow,
 };
 use windlass_tests::postgres::Schema;
 
@@ -133,31 +133,66 @@ async fn people_read_the_tables_with_plain_sql() {
     assert_eq!(facts, ["created", "triggered"]);
 }
 
-/// What a database of schema 3 is to this program: the same without awaited events.
+/// What databases of older schemas are to this program: that of 4 the same without what is to be told, that of 3 besides
+/// without awaited events.
+const SCHEMA_4: &str = "ALTER TABLE job_status DROP COLUMN is_untold; UPDATE windlass SET schema_version = 4; \
+     DELETE FROM windlass_migration WHERE version = 5";
 const SCHEMA_3: &str = "DROP TABLE job_await; ALTER TABLE job_status DROP COLUMN is_awaiting; \
      UPDATE windlass SET schema_version = 3; DELETE FROM windlass_migration WHERE version = 4";
 
 #[tokio::test]
-async fn a_database_of_the_schema_before_is_brought_to_this_one_and_keeps_what_it_holds() {
+async fn a_database_of_an_older_schema_is_brought_to_this_one_and_keeps_what_it_holds() {
+    for (older, made) in [(4, vec![SCHEMA_4]), (3, vec![SCHEMA_4, SCHEMA_3])] {
+        let schema = Schema::fresh().await;
+        let store = open(schema.url()).await;
+        let job = submit(&*store, 1).await;
+        store.close().await;
+        let client = schema.client().await;
+        for change in made {
+            client.batch_execute(change).await.expect("changed");
+        }
+        let settings = PostgresSettings::at(schema.url());
+        let read = PostgresStore::open_to_read(settings, Company::Welcome).await.err();
+        assert!(matches!(read, Some(DatabaseError::OlderSchema { found, .. }) if found == older), "{read:?}");
+
+        let store = open(schema.url()).await;
+        assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
+        for (n, flow) in [(2, waiting_flow(&["test.built"])), (3, family_flow())] {
+            let (mut claimed, birth) = born_of(n, flow, Timing::default());
+            store.commit(unit(vec![birth])).await.expect("stored");
+            claim(&*store, &mut claimed, host_id(1), at(5)).await;
+        }
+        assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [job_id(2)]);
+        assert_eq!(store.untold(None, 9).await.expect("readable"), [job_id(3)]);
+        let mut found = Vec::new();
+        store.check(&mut |finding| found.push(finding)).await.expect("readable");
+        assert_eq!(found, []);
+    }
+}
+
+/// Columns behind the back of the program: one too many, one too few.
+#[tokio::test]
+async fn untold_jobs_that_do_not_follow_from_the_jobs_are_found() {
     let schema = Schema::fresh().await;
     let store = open(schema.url()).await;
-    let job = submit(&*store, 1).await;
-    store.close().await;
-    let client = schema.client().await;
-    client.batch_execute(SCHEMA_3).await.expect("changed");
-    let settings = PostgresSettings::at(schema.url());
-    let read = PostgresStore::open_to_read(settings, Company::Welcome).await.err();
-    assert!(matches!(read, Some(DatabaseError::OlderSchema { found: 3, .. })), "{read:?}");
-
-    let store = open(schema.url()).await;
-    assert_eq!(store.job(job.id()).await.expect("readable"), Some(job));
-    let (mut waiting, birth) = born_of(2, waiting_flow(&["test.built"]), Timing::default());
+    let (mut parent, birth) = born_of(1, family_flow(), Timing::default());
     store.commit(unit(vec![birth])).await.expect("stored");
-    claim(&*store, &mut waiting, host_id(1), at(5)).await;
-    assert_eq!(store.awaiting("test.built", None, 9).await.expect("readable"), [waiting.id()]);
+    claim(&*store, &mut parent, host_id(1), at(5)).await;
+    let other = submit(&*store, 2).await;
+    schema
+        .client()
+        .await
+        .batch_execute("UPDATE job_status SET is_untold = NOT is_untold")
+        .await
+        .expect("changed");
     let mut found = Vec::new();
-    store.check(&mut |finding| found.push(finding)).await.expect("readable");
-    assert_eq!(found, []);
+    store.check(&mut |finding| found.push(finding.to_string())).await.expect("readable");
+    found.sort();
+    let told: Vec<_> = [parent.id(), other.id()]
+        .map(|job| format!("table job_status, job {job}: the columns is_untold are not those of the body"))
+        .to_vec();
+    assert_eq!(found.len(), told.len(), "{found:?}");
+    assert!(found.iter().zip(&told).all(|(found, told)| found.starts_with(told)), "{found:?}");
 }
 
 /// Rows behind the back of the program: one too many, one too few, and a column that is wrong.

@@ -1,7 +1,10 @@
-//! Rules between the fields of a task: an action, a flow or a wait, and what each of them may have besides.
+//! Rules between the fields of a task: an action, a flow, a wait or a job, and what each of them may have besides.
 
 use super::{InDoubtDocument, TaskDocument};
 use crate::flow::checked::Rules;
+
+/// What makes a task a child job.
+const JOB: &str = "job";
 
 impl Rules for TaskDocument {
     fn broken(&self) -> Option<String> {
@@ -19,12 +22,13 @@ impl Rules for TaskDocument {
 }
 
 impl TaskDocument {
-    /// The waits that it is.
+    /// The waits that it is, a child job among them.
     fn waits(&self) -> Vec<&'static str> {
         let waits = [
             ("sleep", self.sleep.is_some()),
             ("wait_event", self.wait_event.is_some()),
             ("approval", self.approval.is_some()),
+            (JOB, self.job.is_some()),
         ];
         waits.into_iter().filter(|(_, is_given)| *is_given).map(|(wait, _)| wait).collect()
     }
@@ -36,7 +40,7 @@ impl TaskDocument {
             (false, false) => return None,
         };
         Some(format!(
-            "the task {:?} has no `{missing}`: give a plugin and an action, or a flow or a wait in their place",
+            "the task {:?} has no `{missing}`: give a plugin and an action, or a flow, a wait or a job in their place",
             self.name
         ))
     }
@@ -60,6 +64,10 @@ impl TaskDocument {
 
     fn broken_wait(&self, wait: &str) -> Option<String> {
         let (name, field) = (&self.name, self.of_tasks()?);
+        if wait == JOB {
+            let advice = "give it to `job`, or to the tasks of its flow";
+            return Some(format!("{name:?} is a `{wait}`, which has no `{field}` beside it: {advice}"));
+        }
         Some(format!("{name:?} is a `{wait}`, which makes no call and has no `{field}`: leave it out"))
     }
 

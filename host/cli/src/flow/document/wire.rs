@@ -11,6 +11,7 @@ use super::{
     TaskDocument,
 };
 use crate::flow::checked::Checked;
+use crate::flow::child::ChildDocument;
 use crate::flow::scope::{MapDocument, RepeatDocument, ScopeRetryDocument, WhenDocument};
 use crate::flow::undo::{OwnRevertDocument, PhaseDocument};
 use crate::flow::wait::{ApprovalDocument, ObserveDocument, SleepDocument, WaitEventDocument};
@@ -60,6 +61,7 @@ impl TaskDocument {
         let sleep = self.sleep.map(|sleep| Wait::Sleep(sleep.0.wire()));
         let event = self.wait_event.map(|event| Wait::WaitEvent(event.wire()));
         let approval = self.approval.map(|approval| Wait::Approval(approval.wire()));
+        let job = self.job.map(|job| Wait::Job(job.wire()));
         v1::Task {
             name: self.name,
             plugin: self.plugin,
@@ -77,7 +79,7 @@ impl TaskDocument {
             }
             .into(),
             observe: self.observe.map(ObserveDocument::wire),
-            wait: sleep.or(event).or(approval),
+            wait: sleep.or(event).or(approval).or(job),
             phase: PhaseDocument::wire(self.phase).into(),
             inputs: wire_of_inputs(self.inputs),
             revert_inputs: wire_of_inputs(self.revert_inputs),
@@ -203,6 +205,10 @@ impl From<&v1::Task> for TaskDocument {
             },
             approval: match &task.wait {
                 Some(Wait::Approval(approval)) => Some(ApprovalDocument::from(approval)),
+                _ => None,
+            },
+            job: match &task.wait {
+                Some(Wait::Job(job)) => Some(ChildDocument::from(job)),
                 _ => None,
             },
             phase: PhaseDocument::of_wire(task.phase()),

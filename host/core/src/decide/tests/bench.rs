@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::law::Witness;
 use super::shape::task;
 use crate::call::{Evidence, Function, Grants, Observation, Outcome, Prior};
-use crate::decide::create::{Timing, create};
+use crate::decide::child::Birth;
+use crate::decide::create::{Timing, create, create_child};
 use crate::decide::outcome::{CallName, StaleCall};
 use crate::decide::{Decision, Rejected};
 use crate::entry::{Actor, Entry, Fact};
@@ -83,7 +84,7 @@ pub fn reverted() -> Outcome {
 
 /// An apply that goes on elsewhere, to be looked at in ten seconds.
 pub fn accepted() -> Outcome {
-    Outcome::Accepted { handle: payload("handle"), undo: None, observe_after_ms: 10_000 }
+    Outcome::Accepted { handle: payload("handle"), undo: None, observe_after_ms: Some(10_000) }
 }
 
 pub fn present() -> Outcome {
@@ -92,6 +93,11 @@ pub fn present() -> Outcome {
 
 pub fn absent() -> Outcome {
     Outcome::Observed(Observation::Absent { fault: None })
+}
+
+/// It was begun, and has failed for good.
+pub fn failed() -> Outcome {
+    Outcome::Observed(Observation::Failed { fault: Fault::new("fixture.failed", "it burned down") })
 }
 
 pub fn unknown() -> Outcome {
@@ -120,7 +126,7 @@ pub struct Made {
     pub prior: Prior,
     pub key: String,
     pub evidence: Option<Evidence>,
-    pub failures: Vec<(String, Fault)>,
+    pub failures: Vec<(InstanceName, Fault)>,
 }
 
 pub struct Bench {
@@ -152,10 +158,23 @@ impl Bench {
         Self { job, entries, now, made: Vec::new(), room: usize::MAX, scripts: BTreeMap::new(), witness }
     }
 
+    /// A job that another one ordered.
+    pub fn of_child(birth: Birth<'_>, number: u32) -> Self {
+        let now = birth.spec.created;
+        let (job, entries) = create_child(birth, number, Actor::Host(W1));
+        let mut witness = Witness::new(&job);
+        witness.see(&job, &entries);
+        Self { job, entries, now, made: Vec::new(), room: usize::MAX, scripts: BTreeMap::new(), witness }
+    }
+
     /// What the next calls of a task answer; when the script ends, they succeed.
     pub fn script(mut self, task: &str, function: impl Into<Function>, outcomes: &[Outcome]) -> Self {
-        self.scripts.insert((task.to_owned(), function.into()), outcomes.iter().cloned().collect());
+        self.set_script(task, function, outcomes);
         self
+    }
+
+    pub fn set_script(&mut self, task: &str, function: impl Into<Function>, outcomes: &[Outcome]) {
+        self.scripts.insert((task.to_owned(), function.into()), outcomes.iter().cloned().collect());
     }
 
     pub fn decide<T>(&mut self, decide: impl FnOnce(&mut Decision<'_>) -> T) -> T {
@@ -294,6 +313,17 @@ impl Bench {
     /// The changes of state of the tasks, as a watch shows them.
     pub fn trace(&self) -> String {
         trace(&self.entries)
+    }
+
+    /// The undo records of the latest call, each with who wrote it and in which attempt.
+    pub fn undo_told(&self) -> Vec<(String, u32, Payload)> {
+        let made = self.made.last().expect("a call was made");
+        let evidence = made.evidence.clone().expect("it is no apply");
+        evidence
+            .undo
+            .into_iter()
+            .map(|record| (record.task.to_string(), record.attempt, record.undo))
+            .collect()
     }
 
     pub fn states(&self) -> Vec<&'static str> {

@@ -1,9 +1,12 @@
 //! Who may run a job, and what becomes of one whose hosts die.
 
-use super::bench::{Bench, W1, W2, applied};
-use crate::call::Prior;
+use super::bench::{Bench, W1, W2, accepted, applied, seconds, spec};
+use super::shape::{Shape, flow_of, sleep, t};
+use crate::call::{Direction, Function, Observation, Outcome, Prior};
 use crate::decide::CLAIMS_LOST_MAX;
 use crate::decide::Rejected;
+use crate::decide::create::Timing;
+use crate::flow::{InDoubt, Pattern};
 use crate::job::{CancelMode, Claim, JobState};
 
 #[test]
@@ -138,4 +141,49 @@ fn a_resumed_job_is_not_suspended_by_what_was_asked_before() {
     bench.decide(|d| d.lose_claim(W1)).expect("it holds it");
     bench.decide(|d| d.resume()).expect("it is on the board");
     assert_eq!(bench.run(), JobState::Succeeded);
+}
+
+/// A job whose only task was accepted, and is being looked at.
+fn looking() -> Bench {
+    let mut bench = Bench::of(&["a"]).script("a", Direction::Apply, &[accepted()]);
+    bench.claim();
+    bench.finish();
+    bench.pass(seconds(10));
+    bench.decide(|d| d.wake());
+    bench.claim();
+    assert_eq!(bench.call().function, Function::Observe);
+    bench
+}
+
+#[test]
+fn a_job_that_kills_every_host_that_looks_at_it_is_quarantined() {
+    let mut bench = looking();
+    for lost in 1..=CLAIMS_LOST_MAX {
+        bench.crash();
+        assert_eq!(bench.job.status.claims_lost, lost, "a look that was lost is no outcome");
+    }
+    bench.crash();
+    assert_eq!(bench.job.status.state, JobState::Quarantined);
+}
+
+#[test]
+fn a_look_that_says_not_yet_makes_up_for_the_hosts_lost_before_however_soon_it_wants_the_next() {
+    let mut bench = looking();
+    bench.crash();
+    let call = bench.make();
+    let at_once = Outcome::Observed(Observation::Unknown { after_ms: Some(0) });
+    bench.finish_with(&call, at_once).expect("it is under way");
+    assert_eq!(bench.job.status.claims_lost, 0);
+}
+
+#[test]
+fn what_ends_without_a_call_does_not_make_up_for_a_host_that_was_lost() {
+    let flow = flow_of(Pattern::Unordered, [sleep("pause", 1), t("a"), t("b").in_doubt(InDoubt::Revert)]);
+    let mut bench = Bench::of_flow(flow, spec(), Timing::default());
+    bench.claim();
+    bench.pass(seconds(1));
+    // The next host says that the sleep is over, and that b has failed.
+    bench.crash();
+    assert!(bench.trace().ends_with("pause:applied a:applying b:apply_failed"), "{}", bench.trace());
+    assert_eq!(bench.job.status.claims_lost, 1);
 }

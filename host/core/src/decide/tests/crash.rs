@@ -100,7 +100,8 @@ fn a_revert_after_two_interrupted_attempts_sees_both_undo_records() {
     assert_eq!(bench.trace(), "a:applying a:in_doubt a:applying a:in_doubt a:reverting a:reverted");
     let evidence = bench.made.last().and_then(|made| made.evidence.clone()).expect("it is a revert");
     assert_eq!(evidence.end, End::Interrupted);
-    assert_eq!(evidence.undo, [payload("first"), payload("second")]);
+    let told = [(1, "first"), (2, "second")];
+    assert_eq!(bench.undo_told(), told.map(|(attempt, undo)| ("a".to_owned(), attempt, payload(undo))));
 }
 
 #[test]
@@ -115,6 +116,7 @@ fn an_attempt_that_was_cut_short_hides_the_failure_before_it() {
     bench.run();
     let evidence = bench.made.last().and_then(|made| made.evidence.clone()).expect("it is a revert");
     assert_eq!(evidence.end, End::Interrupted, "the failure was that of another attempt");
+    assert_eq!(bench.job.failures(), [], "nobody knows whether the latest one failed");
 }
 
 #[test]

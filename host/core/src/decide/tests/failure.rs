@@ -1,9 +1,13 @@
 //! Failures, and how what was done is undone.
 
+use serde_json::json;
+
 use super::bench::{Bench, applied, broken, payload, reject, retry, seconds, spec};
+use super::shape::{Shape, flow_of, for_each, literal, nested, t, times};
 use crate::call::{Direction, End, Outcome, Prior};
 use crate::decide::control::Resolution;
 use crate::decide::create::Timing;
+use crate::flow::Pattern;
 use crate::instance::{InstanceName, TaskState};
 use crate::job::{CancelMode, Cause, JobSpec, JobState};
 
@@ -66,10 +70,11 @@ fn v05_a_revert_is_told_what_its_apply_returned_and_all_failures() {
     let revert = bench.made.last().expect("a call was made");
     let evidence = revert.evidence.as_ref().expect("it is a revert");
     assert_eq!((revert.task.as_str(), &evidence.end), ("a", &End::Applied(payload("R"))));
-    assert_eq!(evidence.undo, [payload("undo R")]);
+    assert_eq!(bench.undo_told(), [("a".to_owned(), 1, payload("undo R"))]);
     let Outcome::Broken { fault } = broken() else { unreachable!() };
     assert_eq!(fault.causes, ["the disk is full"]);
-    assert_eq!(revert.failures, [("fail1".to_owned(), fault)]);
+    let fail1 = InstanceName { task: "fail1".to_owned(), iteration: vec![] };
+    assert_eq!(revert.failures, [(fail1, fault)]);
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn v05_a_task_that_was_applied_in_the_end_is_no_failure() {
     );
     bench.run();
     let revert = bench.made.last().expect("a call was made");
-    assert_eq!(revert.failures.iter().map(|(task, _)| task.as_str()).collect::<Vec<_>>(), ["fail"]);
+    assert_eq!(revert.failures.iter().map(|(name, _)| name.task.as_str()).collect::<Vec<_>>(), ["fail"]);
 }
 
 #[test]
@@ -188,8 +193,7 @@ fn a_reject_after_an_undo_record_is_reverted() {
     bench.decide(|d| d.record_undo(&call, payload("undo"))).expect("it is under way");
     assert_eq!(bench.run(), JobState::Reverted);
     assert_eq!(bench.trace(), "a:applying a:apply_failed a:reverting a:reverted");
-    let evidence = bench.made.last().and_then(|made| made.evidence.clone()).expect("it is a revert");
-    assert_eq!(evidence.undo, [payload("undo")]);
+    assert_eq!(bench.undo_told(), [("a".to_owned(), 1, payload("undo"))]);
 }
 
 #[test]
@@ -203,8 +207,8 @@ fn undo_records_of_every_attempt_are_kept_oldest_first() {
         bench.decide(|d| d.record_undo(&call, payload(undo))).expect("it is under way");
     }
     bench.run();
-    let evidence = bench.made.last().and_then(|made| made.evidence.clone()).expect("it is a revert");
-    assert_eq!(evidence.undo, [payload("first"), payload("second"), payload("third")]);
+    let told = [(1, "first"), (1, "second"), (2, "third")];
+    assert_eq!(bench.undo_told(), told.map(|(attempt, undo)| ("a".to_owned(), attempt, payload(undo))));
 }
 
 fn stuck() -> Bench {
@@ -352,4 +356,33 @@ fn an_answer_of_the_wrong_kind_is_a_failure() {
     let mut bench = Bench::of(&["a"]).script("a", APPLY, &[nonsense]).script("a", REVERT, &[applied()]);
     assert_eq!(bench.run(), JobState::Failed);
     assert_eq!(bench.trace(), "a:applying a:apply_failed a:reverting a:revert_failed");
+}
+
+#[test]
+fn a_retry_of_a_scope_that_has_nothing_to_try_still_fails_again() {
+    let scope = nested("s", Pattern::Linear, [t("a")]).scope(for_each(literal(json!([]))));
+    let spec = JobSpec { never_revert: true, ..spec() };
+    let mut bench = Bench::of_flow(flow_of(Pattern::Linear, [scope]), spec, Timing::default());
+    for _ in 0..2 {
+        assert_eq!(bench.run(), JobState::Failed);
+        assert_eq!(cause_task(&bench), "s host.nothing_to_try");
+        bench.decide(|d| d.retry("again".into())).expect("it failed");
+    }
+}
+
+#[test]
+fn a_scope_that_was_left_in_the_middle_of_being_undone_is_not_taken_for_applied() {
+    let scope = nested("s", Pattern::Linear, [t("a"), t("b")]).scope(times(2));
+    let flow = flow_of(Pattern::Linear, [scope, t("c")]);
+    let mut bench = Bench::of_flow(flow, spec(), Timing::default()).script("c", APPLY, &[broken()]);
+    bench.run_until("b#1:reverting");
+    bench.decide(|d| d.suspend()).expect("it is being undone");
+    bench.finish();
+    assert_eq!(bench.job.status.state, JobState::Suspended);
+    bench.decide(|d| d.cancel(CancelMode::Leave, "enough".into())).expect("it is suspended");
+    assert_eq!(bench.residue(), ["a#1"]);
+    // Applied anew it could not be, for half of it is there: its undoing comes first.
+    bench.decide(|d| d.retry("again".into())).expect("it failed");
+    assert_eq!(bench.run(), JobState::Reverted, "{}", bench.trace());
+    assert!(bench.trace().ends_with("b#1:reverted a#1:reverting a#1:reverted"), "{}", bench.trace());
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model;
 use crate::call::Direction;
+use crate::child::Order;
 use crate::entry::{Entry, Fact};
 use crate::instance::{Failed, InstanceName, TaskInstance, TaskState};
 use crate::job::{Job, JobState};
+use crate::wait::Answer;
 
 /// What a plugin would have seen of one task instance. Kept apart from the core's own books.
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ struct Ledger {
     looking: Option<u32>,
     looks: u32,
     is_wait: bool,
+    is_child: bool,
     has_effects: bool,
 }
 
@@ -41,6 +44,25 @@ impl Ledger {
             Fact::TaskNotReady { attempt, .. } => {
                 assert_eq!(self.looking.take(), Some(*attempt), "intent first");
             }
+            _ => {}
+        }
+    }
+
+    /// A child job is made, goes on, is undone, or has ended.
+    fn see_child(&mut self, fact: &Fact) {
+        match fact {
+            Fact::ChildOrdered { attempt, order: Order::Undo, .. } => {
+                assert_eq!(self.open, None, "one undoing at a time");
+                self.reverts += 1;
+                assert_eq!(*attempt, self.reverts, "attempts are counted");
+                self.open = Some((Direction::Revert, *attempt));
+            }
+            Fact::ChildOrdered { attempt, .. } => {
+                (self.is_wait, self.is_child, self.has_effects) = (true, true, true);
+                self.applies += 1;
+                assert_eq!(*attempt, self.applies, "attempts are counted");
+            }
+            Fact::TaskAnswered { answer: Answer::Child(end), .. } => self.has_effects = end.has_effects,
             _ => {}
         }
     }
@@ -115,15 +137,23 @@ impl Witness {
         self.replayed.record(entry).expect("the logbook is legal");
     }
 
-    fn see_task(&mut self, name: &InstanceName, fact: &Fact) {
+    /// What is begun, and what is undone as a whole, has its turn.
+    fn check_turn(&self, name: &InstanceName, fact: &Fact) {
         match fact {
-            Fact::TaskApplying { .. } | Fact::TaskObserving { .. } | Fact::TaskWaiting { .. } => {
-                self.check_apply_order(name);
+            Fact::TaskReverting { .. } | Fact::ChildOrdered { order: Order::Undo, .. } => {
+                self.check_revert_order(name);
             }
-            Fact::TaskReverting { .. } => self.check_revert_order(name),
+            Fact::TaskApplying { .. }
+            | Fact::TaskObserving { .. }
+            | Fact::TaskWaiting { .. }
+            | Fact::ChildOrdered { .. } => self.check_apply_order(name),
             Fact::TaskReverted { attempt: 1.., .. } => self.check_undone_with(name),
             _ => {}
         }
+    }
+
+    fn see_task(&mut self, name: &InstanceName, fact: &Fact) {
+        self.check_turn(name, fact);
         let is_undone_with_its_flow = self.open_own_revert(name);
         let ledger = self.ledger.entry(name.clone()).or_default();
         match fact {
@@ -144,6 +174,7 @@ impl Witness {
             Fact::TaskWaiting { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
                 ledger.see_wait(fact);
             }
+            Fact::ChildOrdered { .. } | Fact::TaskAnswered { .. } => ledger.see_child(fact),
             Fact::TaskApplied { attempt, .. }
             | Fact::TaskAccepted { attempt, .. }
             | Fact::TaskBackoff { attempt, .. }
@@ -157,6 +188,9 @@ impl Witness {
             }
             Fact::TaskApplyFailed { attempt, how, .. } => {
                 ledger.close(*attempt);
+                if ledger.is_child {
+                    return;
+                }
                 let is_lone = *how == Failed::Reject && ledger.applies == 1 && ledger.undo == 0;
                 ledger.has_effects = !is_lone && !ledger.is_wait;
             }
@@ -305,7 +339,7 @@ impl Witness {
         if status.state == JobState::Reverting {
             assert_eq!(status.direction, Direction::Revert);
         }
-        for instance in tasks() {
+        for instance in job.instances.values().filter(|i| i.is_task() || i.child.is_some()) {
             assert_eq!(self.ledger[&instance.name].has_effects, instance.has_effects(), "{}", instance.name);
         }
         check_end(self, job);

@@ -61,6 +61,7 @@ fn read_by(flow: &Flow, node: &Node) -> BTreeSet<String> {
                 let names = event.condition.as_deref().map(names_of).into_iter().flatten();
                 inputs.extend(names.filter(|name| name != EVENT).map(Input::From));
             }
+            Until::Child(child) => inputs.extend(child.inputs.values().cloned()),
             Until::Passed { .. } | Until::Approval(_) => {}
         },
         Node::Flow(nested) => {

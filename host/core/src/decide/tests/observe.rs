@@ -1,12 +1,14 @@
 //! Accepted, not ready yet: what goes on elsewhere is looked at until it is present, absent or late.
 
-use super::bench::{Bench, absent, accepted, broken, payload, present, retry, seconds, spec, unknown};
+use super::bench::{
+    Bench, absent, accepted, broken, failed, payload, present, retry, seconds, spec, unknown,
+};
 use super::shape::{flow_of, t, task};
 use crate::call::{Direction, End, Function, Observation, Outcome, Prior};
 use crate::decide::create::Timing;
 use crate::fault::{Fault, HOST_ABSENT, HOST_LATE};
 use crate::flow::{Flow, InDoubt, Node, Pattern};
-use crate::instance::TaskState;
+use crate::instance::{Failed, TaskState};
 use crate::job::{CancelMode, JobState};
 
 const OBSERVE: Function = Function::Observe;
@@ -71,6 +73,43 @@ fn the_plugins_own_words_say_why_it_is_absent() {
     let mut bench = of(InDoubt::Reapply).script("machine", OBSERVE, &[gone]);
     assert_eq!(bench.run(), JobState::Reverted);
     assert_eq!(end(&bench, "machine"), End::Failed { fault, handle: Some(payload("handle")) });
+}
+
+#[test]
+fn what_has_failed_elsewhere_is_not_begun_anew_be_it_accepted_or_in_doubt() {
+    let Outcome::Observed(Observation::Failed { fault }) = failed() else { unreachable!() };
+    let mut accepted = of(InDoubt::Reapply).script("machine", OBSERVE, &[unknown(), failed()]);
+    assert_eq!(accepted.run(), JobState::Reverted);
+    assert_eq!(
+        end(&accepted, "machine"),
+        End::Failed { fault: fault.clone(), handle: Some(payload("handle")) }
+    );
+
+    let mut in_doubt = lost(InDoubt::Observe).script("machine", OBSERVE, &[failed()]);
+    assert_eq!(in_doubt.run(), JobState::Reverted);
+    let of_machine: Vec<_> = calls(&in_doubt).into_iter().filter(|(task, ..)| *task == "machine").collect();
+    assert_eq!(of_machine, [("machine", OBSERVE, 1), ("machine", Function::Revert, 1)]);
+    assert_eq!(end(&in_doubt, "machine"), End::Failed { fault: fault.clone(), handle: None });
+    for bench in [accepted, in_doubt] {
+        let machine = bench.job.current("machine").expect("it was begun");
+        assert_eq!((machine.attempt, machine.failed), (1, Some(Failed::Broken)));
+        let told: Vec<_> = bench.job.failures().into_iter().map(|(name, fault)| (name.task, fault)).collect();
+        assert_eq!(told, [("machine".to_owned(), fault.clone())]);
+    }
+}
+
+#[test]
+fn what_says_no_time_to_look_at_it_is_looked_at_after_the_tasks_own_pause() {
+    let whenever = Outcome::Accepted { handle: payload("handle"), undo: None, observe_after_ms: None };
+    let mut machine = task("machine");
+    machine.observe.pause_ms = 5_000;
+    let flow = flow_of(Pattern::Linear, [Node::Task(machine)]);
+    let mut bench = Bench::of_flow(flow, spec(), Timing::default()).script("machine", APPLY, &[whenever]);
+    bench.claim();
+    bench.finish();
+    let alarm = bench.job.status.alarm().expect("it waits");
+    // Up to a fifth shorter, as every pause.
+    assert!((bench.now + seconds(4)..=bench.now + seconds(5)).contains(&alarm), "{alarm}");
 }
 
 /// Looks that never say more than that it is not ready.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::bench::{Bench, broken, reject, retry, seconds};
+use super::bench::{Bench, accepted, broken, reject, retry, seconds, unknown};
 use super::scope::{bench, gives, run, short};
 use super::shape::{Shape, flow_of, from, literal, map, nested, output, own_revert, repeat, t, times};
-use crate::call::{Direction, End, Prior};
+use crate::call::{Direction, End, Function, Prior, UndoRecord};
 use crate::decide::advance::unwinding_order;
 use crate::decide::control::Resolution;
 use crate::flow::{Flow, Input, Node, Pattern, RetryPolicy};
@@ -35,18 +35,28 @@ fn taking(inputs: &[(&str, Input)]) -> OwnRevert {
 }
 
 /// What the revert of a flow was told, each time.
-fn told(bench: &Bench, own_revert: &str) -> Vec<(End, Vec<Payload>)> {
+fn told(bench: &Bench, own_revert: &str) -> Vec<(End, Vec<UndoRecord>)> {
     let calls = bench.made.iter().filter(|made| made.task == own_revert);
     calls.filter_map(|made| made.evidence.clone()).map(|evidence| (evidence.end, evidence.undo)).collect()
 }
 
 fn class_of(end: &End) -> &str {
     match end {
-        End::Failed { fault, .. } => &fault.class,
-        End::Accepted(_) => "accepted",
         End::Applied(_) => "applied",
-        End::Interrupted => "interrupted",
+        End::Partial { failure: Some(fault), .. } => &fault.class,
+        End::Partial { is_interrupted: true, .. } => "interrupted",
+        End::Partial { .. } => "partial",
+        End::Failed { .. } | End::Accepted(_) | End::Interrupted => panic!("that is told of a task: {end:?}"),
     }
+}
+
+/// The names of what the tasks in a flow gave.
+fn given(end: &End) -> Vec<String> {
+    let (End::Applied(outputs) | End::Partial { outputs, .. }) = end else {
+        panic!("no flow ends so: {end:?}")
+    };
+    let outputs = outputs.value().and_then(|outputs| outputs.as_object().cloned());
+    outputs.expect("they are a JSON object").keys().cloned().collect()
 }
 
 fn state(bench: &Bench, task: &str) -> &'static str {
@@ -151,8 +161,10 @@ fn evidence_tells_what_the_tasks_gave_and_every_undo_record_oldest_first() {
     let (end, undo) = told(&bench, "m.revert").remove(0);
     let End::Applied(outputs) = end else { panic!("all is applied") };
     assert_eq!(outputs.value(), Some(json!({"b": {"id": 7}, "c": ["second", "third"]})));
-    let undo: Vec<_> = undo.iter().filter_map(Payload::value).collect();
-    assert_eq!(undo, [json!("first"), json!("second"), json!("third")]);
+    let undo = undo.iter().map(|record| (record.task.to_string(), record.attempt, record.undo.value()));
+    let written = |task: &str, undo: &str| (task.to_owned(), 1, Some(json!(undo)));
+    let expected = [written("b", "first"), written("c#0", "second"), written("c#1", "third")];
+    assert_eq!(undo.collect::<Vec<_>>(), expected);
     let bytes = |value: serde_json::Value| value.to_string().len();
     let told = bench.job.evidence(&InstanceName { task: "b".into(), iteration: vec![] }).expect("it ran");
     assert_eq!(told.bytes(), bytes(json!({"id": 7})) + bytes(json!("first")));
@@ -166,8 +178,64 @@ fn what_is_in_doubt_makes_the_evidence_interrupted() {
     bench.crash();
     assert_eq!(bench.calling(), "m.revert");
     assert_eq!(bench.run(), JobState::Reverted);
-    assert_eq!(told(&bench, "m.revert")[0].0, End::Interrupted);
+    let (end, _) = told(&bench, "m.revert").remove(0);
+    assert!(matches!(end, End::Partial { failure: None, is_interrupted: true, .. }), "{end:?}");
+    assert_eq!(given(&end), ["b"], "it is told what the others gave");
     assert_eq!(short(&bench), "a b c -m.revert -a");
+}
+
+#[test]
+fn a_flow_that_was_left_halfway_is_partial_and_tells_what_was_done() {
+    let mut bench = bench(three());
+    bench.room = 0;
+    bench.run_until("c:applying");
+    bench.decide(|d| d.cancel(CancelMode::Revert, "enough".into())).expect("it runs");
+    assert_eq!(bench.run(), JobState::Reverted);
+    let (end, _) = told(&bench, "m.revert").remove(0);
+    assert!(matches!(end, End::Partial { failure: None, is_interrupted: false, .. }), "{end:?}");
+    assert_eq!(given(&end), ["b", "c"]);
+}
+
+#[test]
+fn what_is_left_out_keeps_no_flow_from_being_applied() {
+    let flow = machine([t("b"), nested("k", Linear, [t("c")]).when("false", SkipDepth::Task), t("d")]);
+    let (trace, _, bench) = run(bench(flow).script("z", Apply, &[broken()]));
+    assert_eq!(trace, "a b ~c d z z! -z -m.revert -a");
+    let (end, _) = told(&bench, "m.revert").remove(0);
+    assert_eq!((class_of(&end), given(&end)), ("applied", vec!["b".to_owned(), "d".to_owned()]));
+}
+
+#[test]
+fn what_failed_and_was_accepted_later_is_no_failure() {
+    let asked = bench(three()).script("c", Apply, &[retry(), accepted()]);
+    let mut bench = asked.script("c", Function::Observe, &[unknown()]);
+    bench.run_until("c:backoff");
+    assert_eq!(bench.job.failures().len(), 1, "until it is tried again");
+    bench.now = bench.job.status.alarm().expect("it waits");
+    bench.decide(|d| d.wake());
+    bench.run_until("c:under_way");
+    assert_eq!(bench.job.failures(), [], "nothing fails any more");
+    bench.decide(|d| d.cancel(CancelMode::Revert, "enough".into())).expect("it waits");
+    assert_eq!(bench.run(), JobState::Reverted);
+    let (end, _) = told(&bench, "m.revert").remove(0);
+    assert!(matches!(end, End::Partial { failure: None, is_interrupted: false, .. }), "{end:?}");
+    assert_eq!(given(&end), ["b"], "what is not ready yet gave nothing");
+}
+
+#[test]
+fn what_an_operator_had_done_again_is_no_failure() {
+    let spec = crate::job::JobSpec { never_revert: true, ..super::bench::spec() };
+    let scripted = Bench::of_flow(three(), spec, Default::default()).script("c", Apply, &[broken()]);
+    let mut bench = scripted.script("d", Apply, &[broken()]);
+    assert_eq!(bench.run(), JobState::Failed);
+    bench.decide(|d| d.retry("once more".into())).expect("it failed");
+    assert_eq!(bench.run(), JobState::Failed);
+    let failed: Vec<_> = bench.job.failures().into_iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(failed, ["d"]);
+    bench.decide(|d| d.revert("undo it".into())).expect("it failed");
+    assert_eq!(bench.run(), JobState::Reverted);
+    let (end, _) = told(&bench, "m.revert").remove(0);
+    assert_eq!((class_of(&end), given(&end)), ("fixture.broken", vec!["b".to_owned(), "c".to_owned()]));
 }
 
 #[test]
@@ -284,9 +352,8 @@ fn a_scope_inside_undoes_its_own_tries_task_by_task() {
     assert_eq!(trace, "a b c#1 f#1 f#1! -f#1 -c#1 c#2 f#2 z z! -z -m.revert -a");
     assert_eq!(state, JobState::Reverted);
     let (end, _) = told(&bench, "m.revert").remove(0);
-    let End::Applied(outputs) = end else { panic!("the last try went well") };
-    let names = outputs.value().and_then(|o| o.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()));
-    assert_eq!(names, Some(vec!["b".to_owned(), "c".to_owned(), "f".to_owned()]));
+    assert_eq!(class_of(&end), "applied", "the last try went well");
+    assert_eq!(given(&end), ["b", "c", "f"]);
 }
 
 #[test]
@@ -461,4 +528,23 @@ fn an_own_revert_applies_never_and_is_refused_where_it_is_not_its_turn() {
     }
     let instance = bench.job.current("b").map(|instance| instance.state);
     assert_eq!(instance, Some(TaskState::Applied));
+}
+
+#[test]
+fn what_was_accepted_after_a_call_that_failed_has_not_failed() {
+    let mut bench = bench(machine([t("b")])).script("b", Apply, &[retry(), accepted()]);
+    bench.claim();
+    while bench.trace().split(" ").all(|seen| seen != "b:under_way") {
+        match bench.job.status.state {
+            JobState::Waiting => {
+                bench.now = bench.job.status.alarm().expect("it waits");
+                bench.decide(|d| d.wake());
+                bench.claim();
+            }
+            _ => bench.finish(),
+        }
+    }
+    bench.decide(|d| d.cancel(CancelMode::Revert, "enough".into())).expect("it waits");
+    assert_eq!(bench.run(), JobState::Reverted);
+    assert_eq!(class_of(&told(&bench, "m.revert")[0].0), "applied");
 }

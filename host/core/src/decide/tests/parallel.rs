@@ -49,7 +49,10 @@ fn the_first_of_two_failures_is_the_cause() {
     bench.finish_task("c");
     let Some(Cause::Task { task, .. }) = &bench.job.status.cause else { panic!("a task failed") };
     assert_eq!(task.to_string(), "fail");
-    assert_eq!(bench.job.failures().iter().map(|(task, _)| task.as_str()).collect::<Vec<_>>(), ["a", "fail"]);
+    assert_eq!(
+        bench.job.failures().iter().map(|(name, _)| name.task.as_str()).collect::<Vec<_>>(),
+        ["a", "fail"]
+    );
     assert_eq!(bench.run(), JobState::Reverted);
 }
 

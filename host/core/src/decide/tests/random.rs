@@ -5,8 +5,8 @@ use proptest::sample::Index;
 use serde_json::json;
 
 use super::bench::{
-    Bench, W1, absent, accepted, applied, broken, flow, midnight, of_operation, payload, present, reject,
-    retry, reverted, seconds, spec, unknown,
+    Bench, W1, absent, accepted, applied, broken, failed, flow, midnight, of_operation, payload, present,
+    reject, retry, reverted, seconds, spec, unknown,
 };
 use super::shape::{
     Shape, approval, event_wait, flow_of, for_each, literal, map, nested, own_revert, sleep, times,
@@ -291,6 +291,7 @@ fn outcome(answer: Answer, function: Function) -> Outcome {
         (Answer::Accept, Function::Apply) => accepted(),
         (Answer::Accept, Function::Observe) => unknown(),
         (Answer::Reject, Function::Observe) => absent(),
+        (Answer::Broken, Function::Observe) => failed(),
         (Answer::Retry, _) => retry(),
         (Answer::RetryAfter(after_ms), _) => Outcome::Retry { fault: fault(), after_ms: Some(after_ms) },
         (Answer::Reject, _) => reject(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::child::Child;
 use crate::flow::{Flow, InDoubt, Input, Inputs, Nested, Node, Pattern, PluginPin, RetryPolicy, Task};
 use crate::id::Digest;
 use crate::own_revert::OwnRevert;
@@ -63,6 +64,14 @@ pub fn event_wait(name: &str, type_: &str, condition: Option<&str>) -> Node {
     let condition = condition.map(str::to_owned);
     let (type_, timeout_ms) = (type_.to_owned(), 3_600_000);
     wait(name, Until::Event(EventWait { type_, source: None, subject: None, condition, timeout_ms }))
+}
+
+/// A job of its own, which is given everything that its inputs name.
+pub fn child(name: &str, flow: Flow, inputs: &[(&str, Input)]) -> Node {
+    let inputs = inputs.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect();
+    let timeout_ms = 3_600_000;
+    let child = Child { flow: Box::new(flow), flow_revision: None, inputs, priority: None, timeout_ms };
+    wait(name, Until::Child(child))
 }
 
 pub fn nested(name: &str, pattern: Pattern, nodes: impl IntoIterator<Item = Node>) -> Node {

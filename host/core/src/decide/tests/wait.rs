@@ -254,3 +254,14 @@ fn a_job_that_is_being_undone_waits_for_nothing_any_more() {
     bench.refused(|d| d.answer("release", &[], yes("ann")));
     assert_eq!(bench.run(), JobState::Reverted);
 }
+
+#[test]
+fn a_wait_takes_no_slot_and_is_never_behind_a_task_that_there_is_no_room_for() {
+    let nodes = [t("a"), t("b"), t("c"), event_wait("image", "built", None)];
+    let mut bench = bench(flow_of(Pattern::Unordered, nodes));
+    bench.room = 1;
+    bench.claim();
+    assert_eq!(bench.trace(), "image:waiting a:applying");
+    assert!(bench.decide(|d| d.deliver(&event("built", "/ci", "1"))), "what a causes is not missed");
+    assert_eq!(bench.run(), JobState::Succeeded);
+}

@@ -10,13 +10,16 @@ use crate::executors::{Admission, AdmitError};
 /// What wit-bindgen and its like call the section with a core module's component types.
 const TYPE_SECTION_PREFIX: &str = "component-type";
 
-/// Checks what it is, its exports, its imports and its manifest, in this order.
+/// Checks what it is, what it was built for, its exports, its imports and its manifest, in this order.
 pub(super) fn admit(upload: Vec<u8>) -> Result<Admission, AdmitError> {
     let component = match component::encoding(&upload)? {
         Encoding::Component => upload,
         Encoding::Module => componentise(&upload)?,
     };
     let surface = component::surface(&component)?;
+    if let Some(built_for) = imports::other_version(surface.exports.iter().chain(&surface.imports).copied()) {
+        return Err(AdmitError::OtherVersion { built_for, spoken: imports::SPOKEN });
+    }
     if !surface.exports.iter().any(|name| imports::is_compatible(name, imports::EXECUTOR)) {
         return Err(AdmitError::MissingExports(vec![imports::EXECUTOR.to_owned()]));
     }
@@ -101,12 +104,39 @@ mod tests {
         }
     }
 
+    /// A component that imports an instance without anything in it under this name.
+    fn component_importing(name: &str) -> Vec<u8> {
+        let mut bytes = EMPTY_COMPONENT.to_vec();
+        bytes.extend([7, 3, 1, 0x42, 0]);
+        bytes.extend([10, name.len() as u8 + 5, 1, 0, name.len() as u8]);
+        bytes.extend(name.bytes());
+        bytes.extend([5, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_component_of_another_version_of_the_package_is_refused_telling_what_to_do() {
+        for version in ["0.1.0", "1.1.0", "2.0.0"] {
+            let component = component_importing(&format!("windlass:plugin/types@{version}"));
+            assert_eq!(
+                admit(component).unwrap_err().to_string(),
+                format!(
+                    "the component was built for windlass:plugin {version}, and this host speaks 1.0.0 and every older 1.x: \
+                     build the plugin anew with the WIT package or the SDK of this host, or upload it to a host that speaks \
+                     what it was built for"
+                )
+            );
+        }
+        let error = admit(component_importing("windlass:plugin/types@1.0.0")).unwrap_err();
+        assert!(matches!(error, AdmitError::MissingExports(_)), "{error}");
+    }
+
     #[test]
     fn a_component_without_the_executor_is_refused_naming_it() {
         let error = admit(EMPTY_COMPONENT.to_vec()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the component lacks the required export windlass:plugin/executor@0.1.0"
+            "the component lacks the required export windlass:plugin/executor@1.0.0"
         );
     }
 
@@ -122,9 +152,9 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the manifest says that acquire is observed, and the component does not export \
-             windlass:plugin/observer@0.1.0: export it, or say `observed: false`"
+             windlass:plugin/observer@1.0.0: export it, or say `observed: false`"
         );
-        check_observer(&manifest, &[imports::EXECUTOR, "windlass:plugin/observer@0.1.3"]).unwrap();
+        check_observer(&manifest, &[imports::EXECUTOR, "windlass:plugin/observer@1.0.3"]).unwrap();
         let plain = Manifest { actions: manifest.actions[..1].to_vec(), ..manifest };
         check_observer(&plain, &[imports::EXECUTOR]).unwrap();
     }

@@ -43,10 +43,11 @@ fn accepted(done: Accepted, bytes_max: usize) -> Outcome {
 }
 
 /// What came of an observation that returned.
-pub(super) fn observed(answer: Result<observer::Observation, Failure>, bytes_max: usize) -> Outcome {
+pub(super) fn observed(answer: Result<observer::Observation, GuestFault>, bytes_max: usize) -> Outcome {
     let said = match answer {
         Ok(said) => said,
-        Err(failure) => return failed(failure, bytes_max),
+        // It says nothing of the task, whatever is said of it here.
+        Err(fault) => return failed(Failure::Broken(fault), bytes_max),
     };
     let fault = |fault: Option<GuestFault>| fault.map(|fault| convert::fault(fault, bytes_max)).transpose();
     let (part, observation) = match said {
@@ -55,6 +56,9 @@ pub(super) fn observed(answer: Result<observer::Observation, Failure>, bytes_max
         }
         observer::Observation::Absent(why) => {
             ("fault", fault(why).map(|fault| Observation::Absent { fault }))
+        }
+        observer::Observation::Failed(why) => {
+            ("fault", convert::fault(why, bytes_max).map(|fault| Observation::Failed { fault }))
         }
         observer::Observation::Drifted(why) => {
             ("fault", fault(why).map(|fault| Observation::Drifted { fault }))
@@ -132,11 +136,12 @@ mod tests {
 
     #[test]
     fn accepted_needs_an_observer() {
-        let accepted =
-            |handle| Done::Accepted(Accepted { handle: payload(handle), undo: None, observe_after_ms: 5 });
+        let accepted = |handle| {
+            Done::Accepted(Accepted { handle: payload(handle), undo: None, observe_after_ms: Some(5) })
+        };
         assert_eq!(class(&applied(Ok(accepted(1)), false, 8)), HOST_OUTPUT);
         let outcome = applied(Ok(accepted(8)), true, 8);
-        assert!(matches!(outcome, Outcome::Accepted { observe_after_ms: 5, .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Accepted { observe_after_ms: Some(5), .. }), "{outcome:?}");
         assert_eq!(class(&applied(Ok(accepted(9)), true, 8)), HOST_OUTPUT);
     }
 
@@ -164,8 +169,14 @@ mod tests {
         assert_eq!(kept.class, "plugin.host.late");
         let huge = GuestFault { detail: Some(payload(9)), ..fault("x") };
         assert_eq!(class(&seen(observer::Observation::Absent(Some(huge)))), HOST_OUTPUT);
-        let retry = Failure::Retry(Later { fault: fault("busy"), after_ms: None });
-        assert!(matches!(observed(Err(retry), 8), Outcome::Retry { .. }));
+        assert_eq!(class(&observed(Err(fault("busy")), 8)), "busy");
+        let gone = seen(observer::Observation::Failed(fault("host.late")));
+        let Outcome::Observed(Observation::Failed { fault: kept }) = gone else {
+            panic!("not failed: {gone:?}")
+        };
+        assert_eq!(kept.class, "plugin.host.late");
+        let huge = GuestFault { detail: Some(payload(9)), ..fault("x") };
+        assert_eq!(class(&seen(observer::Observation::Failed(huge))), HOST_OUTPUT);
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn check_observer(engine: &Engine, ty: &ComponentType) -> Result<()> {
     function(&observer, engine, OBSERVER, "observe")?
         .typecheck::<
             (types::Call, types::Payload, types::Evidence),
-            (std::result::Result<observer::Observation, types::Failure>,),
+            (std::result::Result<observer::Observation, types::Fault>,),
         >(&ty.instance_type())
         .map_err(|error| error.context(format!("the type of {OBSERVER}.observe is not the contract's")))
 }

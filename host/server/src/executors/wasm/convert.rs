@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use windlass_core::call::{Call, End, Evidence, Prior};
+use windlass_core::call::{Call, End, Evidence, Prior, UndoRecord};
 use windlass_core::fault::Fault;
+use windlass_core::instance::InstanceName;
 use windlass_core::payload::Payload;
 
 use super::bindings::types;
@@ -72,11 +73,30 @@ pub(super) fn to_guest_evidence(evidence: Evidence) -> types::Evidence {
         End::Applied(output) => types::End::Applied(to_guest_payload(output)),
         End::Accepted(handle) => types::End::Accepted(to_guest_payload(handle)),
         End::Failed { fault, handle } => {
-            types::End::Failed((to_guest_fault(fault), handle.map(to_guest_payload)))
+            let (fault, handle) = (to_guest_fault(fault), handle.map(to_guest_payload));
+            types::End::Failed(types::Failed { fault, handle })
         }
         End::Interrupted => types::End::Interrupted,
+        End::Partial { outputs, failure, is_interrupted } => types::End::Partial(types::Partial {
+            outputs: to_guest_payload(outputs),
+            failure: failure.map(to_guest_fault),
+            is_interrupted,
+        }),
     };
-    types::Evidence { end, undo: evidence.undo.into_iter().map(to_guest_payload).collect() }
+    types::Evidence { end, undo: evidence.undo.into_iter().map(to_guest_undo_record).collect() }
+}
+
+fn to_guest_undo_record(record: UndoRecord) -> types::UndoRecord {
+    let InstanceName { task, iteration } = record.task;
+    types::UndoRecord { task, iteration, attempt: record.attempt, undo: to_guest_payload(record.undo) }
+}
+
+pub(super) fn to_guest_failure(name: &InstanceName, fault: &Fault) -> types::TaskFault {
+    types::TaskFault {
+        task: name.task.clone(),
+        iteration: name.iteration.clone(),
+        fault: to_guest_fault(fault.clone()),
+    }
 }
 
 /// The call as the guest is told of it. `left` is the time until its deadline, told by the wall clock, for that is

@@ -69,11 +69,8 @@ impl journal::Host for CallState {
 }
 
 impl job::Host for CallState {
-    fn failures(&mut self) -> Vec<(String, types::Fault)> {
-        self.failures
-            .iter()
-            .map(|(task, fault)| (task.clone(), convert::to_guest_fault(fault.clone())))
-            .collect()
+    fn failures(&mut self) -> Vec<types::TaskFault> {
+        self.failures.iter().map(|(name, fault)| convert::to_guest_failure(name, fault)).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{
 };
 use windlass_core::call::{Access, Function};
 use windlass_core::fault::Fault;
+use windlass_core::instance::InstanceName;
 
 use super::grants::{Directory, GrantError};
 use super::limits::MemoryLimit;
@@ -28,7 +29,7 @@ pub(super) struct CallState {
     pub journal: Arc<dyn Journal>,
     pub printer: Printer,
     pub function: Function,
-    pub failures: Vec<(String, Fault)>,
+    pub failures: Vec<(InstanceName, Fault)>,
     pub deadline: Instant,
     pub output_bytes_max: usize,
     pub limit: MemoryLimit,
@@ -43,7 +44,7 @@ pub(super) struct Facts {
     pub journal: Arc<dyn Journal>,
     pub printer: Printer,
     pub function: Function,
-    pub failures: Vec<(String, Fault)>,
+    pub failures: Vec<(InstanceName, Fault)>,
     pub deadline: Instant,
     pub output_bytes_max: usize,
     pub memory_bytes_max: u64,

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use windlass_core::child::{ChildEnd, Order};
 use windlass_core::entry::{Actor, Entry, Fact};
 use windlass_core::fault::Fault;
 use windlass_core::id::JobId;
@@ -61,6 +62,11 @@ fn reason(fact: &Fact) -> String {
         }
         Fact::TaskNotReady { fault: Some(fault), .. } => words(fault),
         Fact::TaskAnswered { answer: Answer::Decided { comment, .. }, .. } => comment.clone(),
+        Fact::TaskAnswered { answer: Answer::Child(end), .. } => ended(end),
+        Fact::ChildOrdered { child, order, .. } => ordered(*child, *order),
+        Fact::ChildTold { .. } => "the child job has recorded the order".to_owned(),
+        Fact::ParentOrdered { order, .. } => wanted(*order).to_owned(),
+        Fact::ParentTold { .. } => "the job that it is a child of has recorded how it ended".to_owned(),
         Fact::TaskSkipped { by, .. } | Fact::ScopeSkipped { by, .. } => {
             format!("the condition of {by} does not hold")
         }
@@ -68,18 +74,39 @@ fn reason(fact: &Fact) -> String {
     }
 }
 
+/// A fault with its class, for whoever reads only the logbook.
 fn reason_of(cause: &Cause) -> String {
     match cause {
-        Cause::Cancelled { reason } | Cause::Requested { reason } => reason.clone(),
-        Cause::Permission { message } | Cause::NoMatch { message } | Cause::Invalid { message } => {
-            message.clone()
-        }
-        Cause::Timeout => "the job's timeout was over".to_owned(),
-        Cause::Superseded => "a newer job took its place".to_owned(),
-        Cause::Window => "its window was over".to_owned(),
-        Cause::Overlap => "another job of the operation was in the way".to_owned(),
         Cause::Task { task, fault } => format!("task {task} failed: {}", words(fault)),
+        cause => cause.text(),
     }
+}
+
+/// What a child was told, as its parent's logbook says it.
+fn ordered(child: JobId, order: Order) -> String {
+    match order {
+        Order::Start => format!("job {child} is to begin"),
+        Order::Retry => format!("job {child} is to go on from its failure"),
+        Order::Undo => format!("job {child} is to be undone"),
+        Order::Leave => format!("job {child} is to begin nothing more, and to leave what there is"),
+    }
+}
+
+/// What a job was told by its parent, as its own logbook says it.
+fn wanted(order: Order) -> &'static str {
+    match order {
+        Order::Start => "the job that it is a child of waits for it",
+        Order::Retry => "the job that it is a child of is tried again",
+        Order::Undo => "the job that it is a child of undoes it",
+        Order::Leave => "the job that it is a child of has ended, and leaves what there is",
+    }
+}
+
+/// How a child ended, as its parent's logbook says it.
+fn ended(end: &ChildEnd) -> String {
+    let remains = if end.has_effects && end.state != JobState::Succeeded { ", effects remain" } else { "" };
+    let why = end.fault.as_ref().map(|fault| format!(": {}", words(fault))).unwrap_or_default();
+    format!("job {} ended {}{remains}{why}", end.job, end.state.word())
 }
 
 fn words(fault: &Fault) -> String {
@@ -108,13 +135,19 @@ fn state_after(fact: &Fact) -> Option<&'static str> {
         | Fact::Unwinding { .. }
         | Fact::CancelRequested { .. }
         | Fact::SuspendRequested => None,
-        Fact::Prioritised { .. } => None,
+        Fact::Prioritised { .. } | Fact::ParentOrdered { .. } | Fact::ParentTold { .. } => None,
+        Fact::ChildOrdered { order: Order::Leave, .. } | Fact::ChildTold { .. } => None,
         Fact::TaskApplying { .. } => task(TaskState::Applying),
         Fact::TaskApplied { .. } => task(TaskState::Applied),
         Fact::TaskAccepted { .. } | Fact::TaskObserving { .. } | Fact::TaskNotReady { .. } => {
             task(TaskState::Observing)
         }
-        Fact::TaskWaiting { .. } | Fact::TaskAnswered { .. } => task(TaskState::Waiting),
+        // A child may tell of its end while it is waited for, or while it is undone.
+        Fact::TaskAnswered { answer: Answer::Child(_), .. } => None,
+        Fact::ChildOrdered { order: Order::Start | Order::Retry, .. }
+        | Fact::TaskWaiting { .. }
+        | Fact::TaskAnswered { .. } => task(TaskState::Waiting),
+        Fact::ChildOrdered { order: Order::Undo, .. } => task(TaskState::Reverting),
         Fact::TaskBackoff { .. } => task(TaskState::Backoff),
         Fact::TaskApplyFailed { .. } => task(TaskState::ApplyFailed),
         Fact::TaskInDoubt { .. } | Fact::TaskHeld { .. } => task(TaskState::InDoubt),
@@ -180,6 +213,10 @@ fn take_payloads(fact: &mut Fact) -> Vec<(&'static str, Payload)> {
             take("/undo", undo.as_mut());
         }
         Fact::TaskNotReady { fault: Some(fault), .. } => take("/fault/detail", fault.detail.as_mut()),
+        Fact::TaskAnswered { answer: Answer::Child(end), .. } => {
+            take("/answer/child/output", end.output.as_mut());
+            take("/answer/child/fault/detail", end.fault.as_mut().and_then(|fault| fault.detail.as_mut()));
+        }
         Fact::TaskReverted { output, .. } => take("/output", output.as_mut()),
         Fact::UndoRecorded { undo, .. } => take("/undo", Some(undo)),
         Fact::TaskBackoff { fault, .. }
@@ -240,6 +277,37 @@ mod tests {
         let unwinding = Fact::Unwinding { cause };
         assert_eq!(data(&unwinding)["cause"]["task"]["fault"]["detail"]["value"], json!([1]));
         assert_eq!(reason(&unwinding), "task pack failed: disk.full: no room");
+    }
+
+    #[test]
+    fn what_parents_and_children_tell_each_other_is_said_in_words() {
+        let child = JobId(uuid::Uuid::from_u128(7));
+        let until = chrono::DateTime::UNIX_EPOCH;
+        let order = |order| Fact::ChildOrdered { task: task(), attempt: 1, child, order, number: 2, until };
+        assert_eq!(reason(&order(Order::Undo)), format!("job {child} is to be undone"));
+        assert_eq!(state_after(&order(Order::Undo)), Some("reverting"));
+        assert_eq!(state_after(&order(Order::Start)), Some("waiting"));
+        assert_eq!(data(&order(Order::Retry))["child"], child.to_string());
+        assert_eq!(reason(&order(Order::Retry)), format!("job {child} is to go on from its failure"));
+        let wanted = Fact::ParentOrdered { order: Order::Leave, number: 3 };
+        assert_eq!(reason(&wanted), "the job that it is a child of has ended, and leaves what there is");
+        assert_eq!(state_after(&wanted), None);
+
+        let mut fault = Fault::new("disk.full", "no room");
+        fault.detail = Some(Payload::json(&json!([1])));
+        let end = ChildEnd {
+            job: child,
+            number: 2,
+            state: JobState::Failed,
+            has_effects: true,
+            fault: Some(fault),
+            output: Some(Payload::json(&json!({"image": 7}))),
+        };
+        let told = Fact::TaskAnswered { task: task(), attempt: 1, answer: Answer::Child(end) };
+        assert_eq!(reason(&told), format!("job {child} ended failed, effects remain: disk.full: no room"));
+        assert_eq!(data(&told)["answer"]["child"]["output"]["value"], json!({"image": 7}));
+        assert_eq!(data(&told)["answer"]["child"]["fault"]["detail"]["value"], json!([1]));
+        assert_eq!(state_after(&told), None);
     }
 
     #[test]

@@ -61,6 +61,10 @@ const TASK: Names = &[
     ("retry.pause_ms_max", "retry.backoff_max"),
     ("retry.pause_ms", "retry.backoff_initial"),
     ("retry.factor_percent", "retry.backoff_multiplier"),
+    ("wait_event.timeout_ms", "wait_event.timeout"),
+    ("approval.timeout_ms", "approval.timeout"),
+    ("job.timeout_ms", "job.timeout"),
+    ("job.flow.defaults", "job.flow.defaults_json"),
 ];
 
 const FLOW: Names = &[
@@ -156,10 +160,10 @@ fn work_path(path: &str, names: Names, work: &str, form: Form) -> String {
     }
 }
 
-/// The place of a task, at any depth, and what is below it.
+/// The place of a task, at any depth, also within child jobs, and what is below it.
 fn split_task(path: &str) -> Option<(&str, &str)> {
     let mut end = 0;
-    while path[end..].starts_with("flow.tasks[") {
+    while path[end..].starts_with("flow.tasks[") || end > 0 && path[end..].starts_with("job.flow.tasks[") {
         end += path[end..].find("].")? + 2;
     }
     (end > 0).then(|| (&path[..end - 1], &path[end..]))
@@ -200,6 +204,16 @@ mod tests {
             "job.work.flow.tasks[0].flow.tasks[1].timeout"
         );
         assert_eq!(flow("flow.tasks[0].flow"), "job.work.flow.tasks[0].flow");
+        assert_eq!(flow("flow.tasks[0].job.timeout_ms"), "job.work.flow.tasks[0].job.timeout");
+        assert_eq!(
+            flow("flow.tasks[0].job.flow.defaults.a"),
+            "job.work.flow.tasks[0].job.flow.defaults_json.a"
+        );
+        assert_eq!(
+            flow("flow.tasks[0].flow.tasks[1].job.flow.tasks[2].timeout_ms"),
+            "job.work.flow.tasks[0].flow.tasks[1].job.flow.tasks[2].timeout"
+        );
+        assert_eq!(flow("job.work.flow.tasks[0].job"), "job.work.flow.tasks[0].job");
         assert_eq!(flow("flow.tasks[0]"), "job.work.flow.tasks[0]");
         assert_eq!(flow("flow.parallel_max"), "job.work.flow.parallel_max");
         assert_eq!(flow("arguments.timeout_ms"), "job.arguments_json.timeout_ms");

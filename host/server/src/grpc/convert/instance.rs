@@ -13,7 +13,7 @@ use windlass_core::payload::{JSON, Payload};
 use windlass_proto::v1;
 
 use super::time::timestamp;
-use crate::engine::job::RevertStep;
+use crate::engine::job::{RevertStep, Undoer};
 
 /// Bytes of all outputs that one answer shows. Above it there are none: `GetOutput` has them.
 const OUTPUTS_BYTES_MAX: usize = 1 << 20;
@@ -84,7 +84,7 @@ fn pending(job: JobId, leaf: Leaf<'_>) -> v1::TaskInstance {
     }
 }
 
-/// What the definition says: a task has a plugin, a wait has none.
+/// What the definition says: a task has a plugin, a wait and a child job have none.
 fn of_leaf(leaf: Leaf<'_>) -> v1::TaskInstance {
     match leaf {
         Leaf::Task(task) => of_called(Called::Task(task)),
@@ -129,6 +129,7 @@ fn to_wire(
         plugin_digest: instance.plugin.map_or(definition.plugin_digest, |digest| digest.to_string()),
         action: definition.action,
         wait: definition.wait,
+        child_job: instance.child.as_ref().map(|link| link.job.to_string()).unwrap_or_default(),
         handle: instance.handle.as_ref().map(payload_to_wire),
         observation_count: instance.observations,
         observe_deadline: instance.observe_until.map(timestamp),
@@ -138,7 +139,8 @@ fn to_wire(
         scope_attempt: job.scope_attempt(&instance.name),
         idempotency_key: instance.name.key(job.id(), Direction::Apply),
         revert_idempotency_key: instance.name.key(job.id(), Direction::Revert),
-        output: output(&instance.output),
+        // V06: what was undone is not there any more; its revert may have something to say.
+        output: output(&instance.output).filter(|_| instance.state != TaskState::Reverted),
         revert_output: output(&instance.revert_output),
         apply_fault: instance.fault.as_ref().map(fault_to_wire),
         revert_fault: instance.revert_fault.as_ref().map(fault_to_wire),
@@ -158,14 +160,21 @@ fn to_wire(
 
 /// What a revert would do.
 pub fn step_to_wire(step: &RevertStep) -> v1::RevertStep {
+    let undoer = match &step.by {
+        Undoer::Action { plugin, action } => v1::RevertStep {
+            plugin: format!("{}@{}", plugin.name, plugin.version),
+            plugin_digest: plugin.digest.to_string(),
+            action: action.clone(),
+            ..v1::RevertStep::default()
+        },
+        Undoer::Child(job) => v1::RevertStep { child_job: job.to_string(), ..v1::RevertStep::default() },
+    };
     v1::RevertStep {
         task: Some(name_to_wire(&step.name)),
-        plugin: format!("{}@{}", step.plugin.name, step.plugin.version),
-        plugin_digest: step.plugin.digest.to_string(),
-        action: step.action.clone(),
         undo_record_count: u32::try_from(step.undo_record_count).unwrap_or(u32::MAX),
         undoes: step.undoes.iter().map(name_to_wire).collect(),
         obstacle: step.obstacle.clone().unwrap_or_default(),
+        ..undoer
     }
 }
 

@@ -77,14 +77,20 @@ pub fn listed(spec: &JobSpec, status: &JobStatus) -> v1::Job {
 fn expect_start(spec: &JobSpec, status: &JobStatus) -> DateTime<Utc> {
     match &spec.origin {
         Origin::Operation { occurrence, .. } => occurrence.nominal,
-        Origin::Submitted => status.execute_at.unwrap_or(spec.created),
+        Origin::Submitted | Origin::Child(_) => status.execute_at.unwrap_or(spec.created),
     }
 }
 
 fn origin_to_wire(spec: &JobSpec) -> v1::JobOrigin {
     let rerun_of = spec.rerun_of.map(|job| job.to_string()).unwrap_or_default();
-    let Origin::Operation { operation, occurrence, .. } = &spec.origin else {
-        return v1::JobOrigin { rerun_of, ..v1::JobOrigin::default() };
+    let (operation, occurrence) = match &spec.origin {
+        Origin::Operation { operation, occurrence, .. } => (operation, occurrence),
+        Origin::Submitted => return v1::JobOrigin { rerun_of, ..v1::JobOrigin::default() },
+        Origin::Child(parent) => {
+            let task = Some(name_to_wire(&parent.task));
+            let parent = Some(v1::JobParent { job: parent.job.to_string(), task });
+            return v1::JobOrigin { rerun_of, parent, ..v1::JobOrigin::default() };
+        }
     };
     let origin = v1::JobOrigin {
         operation: operation.to_string(),

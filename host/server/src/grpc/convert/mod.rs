@@ -10,6 +10,7 @@ use windlass_core::problem::Problems;
 
 use crate::engine::EngineError;
 
+pub mod child;
 pub mod demand;
 pub mod entry;
 pub mod event;

@@ -146,6 +146,11 @@ pub fn edit(operation: v1::Operation, mask: Option<&prost_types::FieldMask>) -> 
 }
 
 impl Edit {
+    /// The flow of the work, where that is replaced.
+    pub fn flow_mut(&mut self) -> Option<&mut Flow<String>> {
+        self.fields.iter().any(|field| field == "work").then_some(&mut self.written.flow)
+    }
+
     /// The changed operation, to be asked for. Owner, principal and trigger stay.
     pub fn draft(&self, stored: &Operation) -> OperationDraft {
         let written = &self.written;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use prost_types::{Duration, FieldMask, Timestamp};
 use uuid::Uuid;
-use windlass_core::flow::{Flow, PluginPin};
+use windlass_core::flow::{Flow, Node, PluginPin};
 use windlass_core::id::{Digest, OperationId, TriggerId};
 use windlass_core::operation::Operation;
 use windlass_core::problem::Problems;
+use windlass_core::revision::RevisionName;
 use windlass_core::trigger::{CatchUp, KindSpec, Trigger};
+use windlass_core::wait::Until;
 use windlass_proto::v1;
 use windlass_proto::v1::input::Source;
 use windlass_proto::v1::trigger::Due;
@@ -118,6 +120,102 @@ fn whole() -> v1::Work {
     v1::Work { kind: Some(Kind::Flow(whole)) }
 }
 
+/// `tree` as a child job in a nested flow, with everything that one may have.
+fn family() -> v1::Work {
+    let Some(Kind::Flow(tree)) = tree().kind else { panic!() };
+    let job = v1::ChildJob {
+        inputs: [("keep".to_owned(), tree.tasks[0].inputs["keep"].clone())].into(),
+        work: Some(v1::child_job::Work::Flow(tree)),
+        priority: Some(-5),
+        timeout: Some(Duration { seconds: 7_200, nanos: 0 }),
+        flow_revision: None,
+    };
+    let node = v1::Task {
+        name: "image".to_owned(),
+        provides: [("digest".to_owned(), "/image/digest".to_owned())].into(),
+        when: Some(v1::When { condition: "keep > 1".to_owned(), skips: v1::SkipDepth::Task.into() }),
+        wait: Some(v1::task::Wait::Job(job)),
+        ..v1::Task::default()
+    };
+    let inner = v1::Flow { tasks: vec![node], ..v1::Flow::default() };
+    let outer = v1::Task { name: "both".to_owned(), flow: Some(inner), ..v1::Task::default() };
+    v1::Work { kind: Some(Kind::Flow(v1::Flow { tasks: vec![outer], ..v1::Flow::default() })) }
+}
+
+fn job_of(work: &mut v1::Work) -> (&mut v1::Task, v1::ChildJob) {
+    let Some(Kind::Flow(outer)) = work.kind.as_mut() else { panic!() };
+    let node = &mut outer.tasks[0].flow.as_mut().unwrap().tasks[0];
+    let Some(v1::task::Wait::Job(job)) = node.wait.clone() else { panic!() };
+    (node, job)
+}
+
+#[test]
+fn a_child_job_is_the_same_after_a_round_trip_and_says_which_revision_it_is() {
+    let mut stored = pinned(converted(family()));
+    let shown = work::to_wire(&stored);
+    assert_eq!(pinned(converted(shown)), stored);
+    let Node::Flow(nested) = &mut stored.nodes[0] else { panic!() };
+    let Node::Wait(wait) = &mut nested.nodes[0] else { panic!() };
+    let Until::Child(child) = &mut wait.until else { panic!() };
+    assert_eq!((child.timeout_ms, child.priority), (7_200_000, Some(-5)));
+    child.flow_revision = Some(RevisionName { name: "image".to_owned(), revision: 3 });
+    let mut shown = work::to_wire(&stored);
+    let (_, job) = job_of(&mut shown);
+    assert_eq!(job.flow_revision, Some(v1::FlowReference { name: "image".to_owned(), revision: 3 }));
+    assert!(matches!(job.work, Some(v1::child_job::Work::Flow(flow)) if flow.tasks.len() == 2));
+}
+
+#[test]
+fn a_child_job_that_names_a_flow_asks_for_it_and_nobody_says_for_a_whole_one_where_it_is_from() {
+    let mut named = family();
+    let (node, mut job) = job_of(&mut named);
+    let image = v1::FlowReference { name: "image".to_owned(), revision: 0 };
+    job.work = Some(v1::child_job::Work::Reference(image.clone()));
+    (job.timeout, job.priority) = (None, None);
+    node.wait = Some(v1::task::Wait::Job(job));
+    let flow = converted(named);
+    let (_, child) = flow.children().next().unwrap();
+    let wanted = RevisionName { name: "image".to_owned(), revision: 0 };
+    assert_eq!((child.flow_revision.as_ref(), child.flow.nodes.len()), (Some(&wanted), 0));
+    assert_eq!((child.timeout_ms, child.priority), (windlass_core::child::TIMEOUT_MS_DEFAULT, None));
+
+    let mut whole = family();
+    let (node, mut job) = job_of(&mut whole);
+    job.flow_revision = Some(image);
+    node.wait = Some(v1::task::Wait::Job(job));
+    assert_eq!(converted(whole).children().next().unwrap().1.flow_revision, None);
+}
+
+#[test]
+fn what_is_wrong_with_a_child_job_is_told_with_its_field() {
+    let mut wrong = family();
+    let (node, mut job) = job_of(&mut wrong);
+    job.timeout = Some(Duration { seconds: -1, nanos: 0 });
+    job.inputs.insert("none".to_owned(), v1::Input { source: None });
+    let within = v1::ChildJob { work: None, ..job.clone() };
+    let Some(v1::child_job::Work::Flow(flow)) = job.work.as_mut() else { panic!() };
+    flow.tasks[0].plugin.clear();
+    (node.plugin, node.phase) = ("copy".to_owned(), v1::Phase::Reserve.into());
+    flow.tasks.push(v1::Task { wait: Some(v1::task::Wait::Job(within)), ..v1::Task::default() });
+    node.wait = Some(v1::task::Wait::Job(job));
+    let mut problems = Problems::default();
+    work::flow(&mut problems, "job.work", Some(wrong));
+    let mut paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    paths.sort_unstable();
+    let node = "job.work.flow.tasks[0].flow.tasks[0]";
+    let expected = [
+        "job.flow.tasks[0].plugin",
+        "job.flow.tasks[2].job",
+        "job.flow.tasks[2].job.inputs.none",
+        "job.flow.tasks[2].job.timeout",
+        "job.inputs.none",
+        "job.timeout",
+        "phase",
+        "plugin",
+    ];
+    assert_eq!(paths, expected.map(|field| format!("{node}.{field}")));
+}
+
 #[test]
 fn what_is_wrong_with_an_own_revert_or_a_phase_is_told_with_its_field() {
     let mut wrong = whole();
@@ -174,7 +272,7 @@ fn pinned(flow: Flow<String>) -> Flow {
 
 #[test]
 fn work_is_the_same_after_a_round_trip() {
-    for wire in [flow(), action(), tree(), whole()] {
+    for wire in [flow(), action(), tree(), whole(), family()] {
         let stored = pinned(converted(wire.clone()));
         let shown = work::to_wire(&stored);
         assert_eq!(pinned(converted(shown.clone())), stored);

@@ -8,25 +8,18 @@ use windlass_proto::v1::sleep::Until as WireUntil;
 use windlass_proto::v1::task::Wait as Wire;
 
 use super::time::{duration, millis};
-use super::{input, retry, scope};
+use super::{child, input, retry, scope, work};
 
 /// The wait that takes the place of an action in the task at `path`.
-pub fn wait(problems: &mut Problems, path: &str, task: v1::Task, wait: Wire) -> Wait {
-    let given = [
-        ("plugin", !task.plugin.is_empty()),
-        ("action", !task.action.is_empty()),
-        ("inputs", !task.inputs.is_empty()),
-        ("revert_inputs", !task.revert_inputs.is_empty()),
-        ("timeout", task.timeout.is_some()),
-        ("retry", task.retry.is_some()),
-        ("priority", task.priority != 0),
-        ("memory_bytes_max", task.memory_bytes_max.is_some()),
-        ("in_doubt", task.in_doubt != 0),
-        ("observe", task.observe.is_some()),
-        ("phase", task.phase != 0),
-    ];
-    for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
-        problems.add(format!("{path}.{field}"), "is not of a wait, which makes no call: leave it out");
+pub fn wait(problems: &mut Problems, path: &str, task: v1::Task, wait: Wire) -> Wait<String> {
+    let advice = match &wait {
+        Wire::Job(_) => "is not of a child job: give it to `job`, or to the tasks of its flow",
+        Wire::Sleep(_) | Wire::WaitEvent(_) | Wire::Approval(_) => {
+            "is not of a wait, which makes no call: leave it out"
+        }
+    };
+    for field in work::of_action(&task).chain((task.phase != 0).then_some("phase")) {
+        problems.add(format!("{path}.{field}"), advice);
     }
     Wait {
         until: until(problems, path, wait),
@@ -37,20 +30,18 @@ pub fn wait(problems: &mut Problems, path: &str, task: v1::Task, wait: Wire) -> 
     }
 }
 
-fn until(problems: &mut Problems, path: &str, wait: Wire) -> Until {
-    let mut timeout = |field: &str, timeout: Option<&prost_types::Duration>| {
-        millis(problems, &format!("{path}.{field}.timeout"), timeout).unwrap_or(TIMEOUT_MS_DEFAULT)
-    };
+fn until(problems: &mut Problems, path: &str, wait: Wire) -> Until<String> {
     match wait {
+        Wire::Job(job) => Until::Child(child::child(problems, &format!("{path}.job"), job)),
         Wire::WaitEvent(event) => Until::Event(EventWait {
-            timeout_ms: timeout("wait_event", event.timeout.as_ref()),
+            timeout_ms: timeout(problems, &format!("{path}.wait_event"), event.timeout.as_ref()),
             type_: event.r#type,
             source: (!event.source.is_empty()).then_some(event.source),
             subject: (!event.subject.is_empty()).then_some(event.subject),
             condition: (!event.r#match.is_empty()).then_some(event.r#match),
         }),
         Wire::Approval(approval) => Until::Approval(Approval {
-            timeout_ms: timeout("approval", approval.timeout.as_ref()),
+            timeout_ms: timeout(problems, &format!("{path}.approval"), approval.timeout.as_ref()),
             message: approval.message,
             principals: approval.principals,
         }),
@@ -66,6 +57,10 @@ fn until(problems: &mut Problems, path: &str, wait: Wire) -> Until {
             Until::Passed { ms: 1 }
         }
     }
+}
+
+fn timeout(problems: &mut Problems, path: &str, timeout: Option<&prost_types::Duration>) -> u64 {
+    millis(problems, &format!("{path}.timeout"), timeout).unwrap_or(TIMEOUT_MS_DEFAULT)
 }
 
 pub fn to_wire(wait: &Wait) -> v1::Task {
@@ -86,6 +81,7 @@ pub fn to_wire(wait: &Wait) -> v1::Task {
             principals: approval.principals.clone(),
             timeout: Some(duration(approval.timeout_ms)),
         }),
+        Until::Child(child) => Wire::Job(child::to_wire(child)),
     };
     v1::Task {
         name: wait.name.clone(),
@@ -127,10 +123,21 @@ pub fn observe_to_wire(observe: &ObservePolicy) -> v1::ObservePolicy {
 
 #[cfg(test)]
 mod tests {
+    use windlass_core::flow::{Flow, Node};
+
     use super::*;
 
     fn seconds(seconds: i64) -> Option<prost_types::Duration> {
         Some(prost_types::Duration { seconds, nanos: 0 })
+    }
+
+    fn pinned(wait: Wait<String>) -> Wait {
+        let flow = Flow { nodes: vec![Node::Wait(wait)], ..Flow::linear([]) };
+        let pinned = flow.map(|name| panic!("plugin {name} of a wait"));
+        match pinned.nodes.into_iter().next() {
+            Some(Node::Wait(wait)) => wait,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn node(wait: Wire) -> v1::Task {
@@ -162,7 +169,7 @@ mod tests {
             let until = given.wait.take().unwrap();
             let stored = wait(&mut problems, "flow.tasks[0]", given, until);
             assert_eq!(problems, Problems::default());
-            assert_eq!(to_wire(&stored), wire);
+            assert_eq!(to_wire(&pinned(stored)), wire);
         }
         let policy = v1::ObservePolicy {
             deadline: seconds(600),

@@ -98,24 +98,32 @@ fn nodes(problems: &mut Problems, path: &str, tasks: Vec<v1::Task>) -> Vec<Node<
     nodes.collect()
 }
 
+/// The fields of a node that are given, and that only a task with an action has.
+pub(super) fn of_action(node: &v1::Task) -> impl Iterator<Item = &'static str> + use<> {
+    let fields = [
+        ("plugin", !node.plugin.is_empty()),
+        ("action", !node.action.is_empty()),
+        ("inputs", !node.inputs.is_empty()),
+        ("revert_inputs", !node.revert_inputs.is_empty()),
+        ("timeout", node.timeout.is_some()),
+        ("retry", node.retry.is_some()),
+        ("priority", node.priority != 0),
+        ("memory_bytes_max", node.memory_bytes_max.is_some()),
+        ("in_doubt", node.in_doubt != 0),
+        ("observe", node.observe.is_some()),
+    ];
+    fields.into_iter().filter(|(_, is_given)| *is_given).map(|(field, _)| field)
+}
+
 fn nested(problems: &mut Problems, path: &str, task: v1::Task, flow: v1::Flow) -> Nested<String> {
-    let given = [
-        ("plugin", !task.plugin.is_empty()),
-        ("action", !task.action.is_empty()),
-        ("inputs", !task.inputs.is_empty()),
-        ("revert_inputs", !task.revert_inputs.is_empty()),
+    let besides = [
         ("provides", !task.provides.is_empty()),
-        ("timeout", task.timeout.is_some()),
-        ("retry", task.retry.is_some()),
-        ("priority", task.priority != 0),
-        ("memory_bytes_max", task.memory_bytes_max.is_some()),
-        ("in_doubt", task.in_doubt != 0),
-        ("observe", task.observe.is_some()),
         ("wait", task.wait.is_some()),
         ("flow.defaults_json", !flow.defaults_json.is_empty()),
         ("flow.parallel_max", flow.parallel_max != 0),
     ];
-    for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+    let besides = besides.into_iter().filter(|(_, is_given)| *is_given).map(|(field, _)| field);
+    for field in of_action(&task).chain(besides) {
         let whose = if field.starts_with("flow.") { "the outermost flow" } else { "the tasks in it" };
         problems.add(format!("{path}.{field}"), format!("is not of a nested flow: give it to {whose}"));
     }

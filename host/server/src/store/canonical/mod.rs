@@ -25,8 +25,9 @@ pub use write::{WriteError, Writer};
 const FORMAT: &str = "windlass store";
 
 /// The form that this program writes. A field may be added with a serde default; anything else is a new version. 2: flows
-/// with waits, entries of waits and observations, which readers of version 1 do not know.
-const VERSION: u32 = 2;
+/// with waits, entries of waits and observations, which readers of version 1 do not know. 3: flows, specs and entries of
+/// child jobs.
+const VERSION: u32 = 3;
 
 /// The oldest form that is read: all that it may hold is in the later ones as well.
 const VERSION_MIN: u32 = 1;

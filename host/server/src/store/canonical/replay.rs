@@ -64,7 +64,7 @@ impl Replay {
         for (name, instance) in &self.job.instances {
             match self.instances.get(name) {
                 None => found.push(format!("its entries tell of {name}, which is missing")),
-                Some(told) if told != instance => {
+                Some(told) if !instance.is_told_by(told) => {
                     found.push(format!(
                         "its entries make another {name}: {}",
                         first_difference(instance, told)

@@ -18,6 +18,7 @@ pub(super) async fn check(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Res
     due(store, seen, tell).await?;
     claims(store, seen, tell).await?;
     awaiting(store, seen, tell).await?;
+    untold(store, seen, tell).await?;
     tail(store, seen, tell).await
 }
 
@@ -127,6 +128,21 @@ async fn awaiting(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Result<(), 
         if !found.is_sorted_by(|before, after| before < after) {
             tell(wrong("awaited events", format!("its order for {event_type:?} is not that of the jobs")));
         }
+    }
+    Ok(())
+}
+
+async fn untold(store: &dyn Store, seen: &Seen, tell: Tell<'_>) -> Result<(), StoreFailure> {
+    let Some(found) = answered("untold jobs", store.untold(None, ALL).await, tell)? else { return Ok(()) };
+    let listed: BTreeSet<_> = found.iter().copied().collect();
+    for job in seen.untold.difference(&listed) {
+        tell(wrong("untold jobs", format!("job {job} has something to tell, and is not in it")));
+    }
+    for job in listed.difference(&seen.untold) {
+        tell(wrong("untold jobs", format!("job {job} is in it, and has nothing to tell")));
+    }
+    if !found.is_sorted_by(|before, after| before < after) {
+        tell(wrong("untold jobs", "its order is not that of the jobs".to_owned()));
     }
     Ok(())
 }

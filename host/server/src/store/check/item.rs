@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub claims: BTreeSet<(HostId, JobId)>,
     /// Type of events -> jobs that wait for some.
     pub awaiting: BTreeMap<String, Vec<JobId>>,
+    /// Jobs that have something to tell another one.
+    pub untold: BTreeSet<JobId>,
     /// Plugin -> jobs that may call it again.
     pub needed: BTreeMap<Digest, BTreeSet<JobId>>,
     current: Option<Current>,

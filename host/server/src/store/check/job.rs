@@ -96,6 +96,9 @@ impl Current {
         for event_type in self.status.awaited_events() {
             seen.awaiting.entry(event_type.to_owned()).or_default().push(id);
         }
+        if self.status.is_untold() {
+            seen.untold.insert(id);
+        }
         if needs_plugins(self.status.state) {
             for plugin in plugins_of(&self.replay.job.flow) {
                 self.need(plugin, seen, tell);

@@ -86,6 +86,7 @@ async fn statuses(
             differences.compare(row, "claim_host", made.claim_host.pop());
             differences.compare(row, "claim_epoch", made.claim_epoch.pop());
             differences.compare(row, "is_awaiting", made.is_awaiting.pop());
+            differences.compare(row, "is_untold", made.is_untold.pop());
             differences.compare(row, "sequence", made.sequence.pop());
             differences.compare(row, "started", made.started.pop());
             differences.compare(row, "ended", made.ended.pop());

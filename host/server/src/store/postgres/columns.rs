@@ -48,6 +48,7 @@ pub(super) struct Statuses {
     pub claim_host: Vec<Option<Uuid>>,
     pub claim_epoch: Vec<Option<i64>>,
     pub is_awaiting: Vec<bool>,
+    pub is_untold: Vec<bool>,
     pub sequence: Vec<i64>,
     pub started: Vec<Option<Time>>,
     pub ended: Vec<Option<Time>>,
@@ -265,6 +266,7 @@ impl Statuses {
         self.claim_host.push(status.claim.map(|claim| claim.host.0));
         self.claim_epoch.push(status.claim.map(|claim| count(claim.epoch)));
         self.is_awaiting.push(status.awaited_events().next().is_some());
+        self.is_untold.push(status.is_untold());
         self.sequence.push(count(status.sequence));
         self.started.push(run.started.map(shown_time));
         self.ended.push(run.ended.map(shown_time));

@@ -1,5 +1,5 @@
 //! Reading jobs: one, many, those on the board, those that hosts have, those that wait for an
-//! event, what is due.
+//! event, those that have something to tell, what is due.
 //!
 //! Invariant: every answer is of one statement, and so of one moment.
 
@@ -15,9 +15,10 @@ use windlass_core::job::{Job, JobSpec, JobState, JobStatus};
 use super::connection::Readers;
 use super::row::{self, corrupt, decode};
 use super::settings::LISTED_JOBS_MAX;
+use crate::store::flows::Flows;
 use crate::store::{Due, JobFilter, JobPage, StoreFailure, Subject};
 
-pub(super) async fn job(readers: &Readers, id: JobId) -> Result<Option<Job>, StoreFailure> {
+pub(super) async fn job(readers: &Readers, flows: &Flows, id: JobId) -> Result<Option<Job>, StoreFailure> {
     let statement = "SELECT s.status, j.spec, f.body, \
          ARRAY(SELECT i.body FROM task_instance i WHERE i.job = s.id) \
          FROM job_status s LEFT JOIN job j ON j.id = s.id LEFT JOIN flow f ON f.digest = j.flow WHERE s.id = $1";
@@ -31,9 +32,10 @@ pub(super) async fn job(readers: &Readers, id: JobId) -> Result<Option<Job>, Sto
         let instance: TaskInstance = decode("task_instance", id, body)?;
         instances.insert(instance.name.clone(), instance);
     }
-    let spec = Arc::new(decode("job", id, spec.ok_or_else(|| missing("job"))?)?);
-    let flow = Arc::new(decode("flow", id, flow.ok_or_else(|| missing("flow"))?)?);
-    Ok(Some(Job::restore(spec, flow, decode("job_status", id, row.get(0))?, instances)))
+    let spec: JobSpec = decode("job", id, spec.ok_or_else(|| missing("job"))?)?;
+    let planned = flows.planned(spec.flow, || decode("flow", id, flow.ok_or_else(|| missing("flow"))?))?;
+    let status = decode("job_status", id, row.get(0))?;
+    Ok(Some(Job::restore_planned(Arc::new(spec), planned, status, instances)))
 }
 
 /// Newest first, of a bounded stretch of all jobs.
@@ -126,6 +128,17 @@ pub(super) async fn awaiting(
     let statement = "SELECT job FROM job_await WHERE type = $1 AND job > $2 ORDER BY job LIMIT $3";
     let (event_type, after) = (event_type.as_bytes(), after.map_or(Uuid::nil(), |after| after.0));
     let rows = readers.rows(statement, &[&event_type, &after, &rows_max(limit)]).await?;
+    Ok(rows.iter().map(|row| JobId(row.get(0))).collect())
+}
+
+pub(super) async fn untold(
+    readers: &Readers,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<JobId>, StoreFailure> {
+    let statement = "SELECT id FROM job_status WHERE is_untold AND id > $1 ORDER BY id LIMIT $2";
+    let after = after.map_or(Uuid::nil(), |after| after.0);
+    let rows = readers.rows(statement, &[&after, &rows_max(limit)]).await?;
     Ok(rows.iter().map(|row| JobId(row.get(0))).collect())
 }
 

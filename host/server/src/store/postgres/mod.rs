@@ -23,6 +23,7 @@ use self::session::Session;
 use self::settings::QUEUE_MAX;
 use self::writer::{Work, Writer, WriterState};
 use crate::store::check::Finding;
+use crate::store::flows::Flows;
 use crate::store::{
     CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
@@ -57,6 +58,7 @@ pub use settings::PostgresSettings;
 /// The store on PostgreSQL. Dropping it finishes what was asked for and leaves the database.
 pub struct PostgresStore {
     readers: Readers,
+    flows: Flows,
     /// None once it is closed.
     works: RwLock<Option<mpsc::Sender<Work>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -108,6 +110,7 @@ impl PostgresStore {
         let writer = tokio::spawn(writer.run());
         Ok(Self {
             readers,
+            flows: Flows::default(),
             works: RwLock::new(Some(works)),
             writer: Mutex::new(Some(writer)),
             ousted,
@@ -131,6 +134,7 @@ impl PostgresStore {
         let (_, ousted) = watch::channel(None);
         Ok(Self {
             readers,
+            flows: Flows::default(),
             works: RwLock::new(None),
             writer: Mutex::new(None),
             ousted,
@@ -211,7 +215,7 @@ impl Store for PostgresStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {
-        job::job(&self.readers, id).await
+        job::job(&self.readers, &self.flows, id).await
     }
 
     async fn jobs(
@@ -238,6 +242,10 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<JobId>, StoreFailure> {
         job::awaiting(&self.readers, event_type, after, limit).await
+    }
+
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        job::untold(&self.readers, after, limit).await
     }
 
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {

@@ -237,7 +237,7 @@ fn host_word(state: HostState) -> &'static str {
 pub(super) fn origin(spec: &JobSpec) -> (Option<uuid::Uuid>, Option<uuid::Uuid>) {
     match &spec.origin {
         Origin::Operation { operation, occurrence, .. } => (Some(operation.0), Some(occurrence.trigger.0)),
-        Origin::Submitted => (None, None),
+        Origin::Submitted | Origin::Child(_) => (None, None),
     }
 }
 

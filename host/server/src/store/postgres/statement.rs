@@ -52,12 +52,12 @@ statements! {
     insert_jobs = "INSERT INTO job (id, flow, owner, type, operation, trigger, created, spec) SELECT * FROM unnest( \
         $1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::timestamptz[], $8::text[])";
     put_statuses = "INSERT INTO job_status (id, state, direction, priority, since, alarm, claim_host, claim_epoch, \
-        is_awaiting, sequence, started, ended, updated, status) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int4[], \
-        $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::int8[], $9::bool[], $10::int8[], \
-        $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::text[]) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+        is_awaiting, is_untold, sequence, started, ended, updated, status) SELECT * FROM unnest($1::uuid[], $2::text[], \
+        $3::text[], $4::int4[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::int8[], $9::bool[], $10::bool[], $11::int8[], \
+        $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::text[]) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
         direction = excluded.direction, priority = excluded.priority, since = excluded.since, alarm = excluded.alarm, \
         claim_host = excluded.claim_host, claim_epoch = excluded.claim_epoch, is_awaiting = excluded.is_awaiting, \
-        sequence = excluded.sequence, \
+        is_untold = excluded.is_untold, sequence = excluded.sequence, \
         started = excluded.started, ended = excluded.ended, updated = excluded.updated, status = excluded.status";
     /// What they wait for no longer.
     drop_awaits = "DELETE FROM job_await a WHERE a.job = ANY($1::uuid[]) AND NOT EXISTS (SELECT 1 FROM \

@@ -72,6 +72,7 @@ impl<'a> Pipeline<'a> {
             &s.claim_host,
             &s.claim_epoch,
             &s.is_awaiting,
+            &s.is_untold,
             &s.sequence,
             &s.started,
             &s.ended,

@@ -24,7 +24,8 @@ impl<'unit> Rows<'unit> for Batch {
     }
 
     fn generation(&self, key: &RecordKey) -> Result<Option<u64>, StoreFailure> {
-        Ok(self.stored_record(key)?.map(|record| record.generation()))
+        let row = key::record(key);
+        self.get(Table::Record, &row)?.map(|bytes| stored::generation_of(&row, &bytes)).transpose()
     }
 
     fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {

@@ -1,5 +1,5 @@
 //! Reading jobs: one, many, those on the board, those that hosts have, those that wait for an
-//! event, what is due.
+//! event, those that have something to tell, what is due.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,22 +15,23 @@ use super::key;
 use super::settings::LISTED_JOBS_MAX;
 use super::snapshot::Snapshot;
 use super::table::Table;
+use crate::store::flows::Flows;
 use crate::store::{Due, JobFilter, JobPage, StoreFailure};
 
-pub(super) fn job(snapshot: &Snapshot, id: JobId) -> Result<Option<Job>, StoreFailure> {
+pub(super) fn job(snapshot: &Snapshot, flows: &Flows, id: JobId) -> Result<Option<Job>, StoreFailure> {
     let row = key::job(id);
     let Some(status) = snapshot.row::<JobStatus>(Table::Status, &row)? else { return Ok(None) };
     let spec = spec(snapshot, id)?;
-    let flow: Option<Flow> = snapshot.row(Table::Flow, &spec.flow.0)?;
     let missing = || corrupt(Table::Flow, &spec.flow.0, format_args!("it is missing, and job {id} needs it"));
-    let flow = Arc::new(flow.ok_or_else(missing)?);
+    let read = || snapshot.row::<Flow>(Table::Flow, &spec.flow.0)?.ok_or_else(missing);
+    let planned = flows.planned(spec.flow, read)?;
     let mut instances = std::collections::BTreeMap::new();
     snapshot.scan_prefix(Table::Instance, &row, |key, value| {
         let instance: TaskInstance = codec::decode(Table::Instance, key, value)?;
         instances.insert(instance.name.clone(), instance);
         Ok(true)
     })?;
-    Ok(Some(Job::restore(Arc::new(spec), flow, status, instances)))
+    Ok(Some(Job::restore_planned(Arc::new(spec), planned, status, instances)))
 }
 
 fn spec(snapshot: &Snapshot, id: JobId) -> Result<JobSpec, StoreFailure> {
@@ -114,6 +115,24 @@ pub(super) fn awaiting(
             return Ok(false);
         }
         jobs.push(key::await_parts(key).ok_or_else(|| short(Table::Await, key))?.1);
+        Ok(true)
+    })?;
+    Ok(jobs)
+}
+
+pub(super) fn untold(
+    snapshot: &Snapshot,
+    after: Option<JobId>,
+    limit: usize,
+) -> Result<Vec<JobId>, StoreFailure> {
+    let last = after.map(key::job);
+    let lower = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut jobs = Vec::new();
+    snapshot.scan(Table::Untold, (lower, Bound::Unbounded), |key, _| {
+        if jobs.len() >= limit {
+            return Ok(false);
+        }
+        jobs.push(key::lone_job(key).ok_or_else(|| short(Table::Untold, key))?);
         Ok(true)
     })?;
     Ok(jobs)

@@ -91,7 +91,12 @@ fn await_of(event_type: &str, id: JobId) -> Vec<u8> {
 pub(super) fn await_parts(key: &[u8]) -> Option<(&str, JobId)> {
     let (length, rest) = key.split_first_chunk::<4>()?;
     let (event_type, job) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    Some((std::str::from_utf8(event_type).ok()?, job_at(job, 0).filter(|_| job.len() == ID_BYTES)?))
+    Some((std::str::from_utf8(event_type).ok()?, lone_job(job)?))
+}
+
+/// The job in a key that is nothing but a job; none where it is not one.
+pub(super) fn lone_job(key: &[u8]) -> Option<JobId> {
+    job_at(key, 0).filter(|_| key.len() == ID_BYTES)
 }
 
 /// Highest priority first, then oldest first.
@@ -198,6 +203,9 @@ pub(super) fn status_index(id: JobId, status: &JobStatus) -> Vec<(Table, Vec<u8>
         rows.push((Table::Claim, claim(held.host, id)));
     }
     rows.extend(status.awaited_events().map(|event_type| (Table::Await, await_of(event_type, id))));
+    if status.is_untold() {
+        rows.push((Table::Untold, job(id)));
+    }
     rows
 }
 

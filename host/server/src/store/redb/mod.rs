@@ -26,6 +26,7 @@ use self::owner::{Command, Owner, Work, WorkChange};
 use self::reserve::ReserveFile;
 use self::settings::QUEUE_MAX;
 use self::snapshot::Snapshot;
+use crate::store::flows::Flows;
 use crate::store::{
     CommitError, Cursor, Due, Exported, JobFilter, JobPage, Record, RecordKey, RecordKind, Reference, Store,
     StoreFailure, UniqueKey, Unit,
@@ -61,6 +62,7 @@ use settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
 /// The store on redb. Dropping it finishes what was asked for and closes the file.
 pub struct RedbStore {
     handle: Arc<Handle>,
+    flows: Arc<Flows>,
     /// None once it is closed.
     commands: RwLock<Option<mpsc::Sender<Command>>>,
     owner: Mutex<Option<JoinHandle<()>>>,
@@ -110,7 +112,8 @@ impl RedbStore {
         let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full };
         let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
         let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
-        Ok(Self { handle, commands: RwLock::new(Some(commands)), owner: Mutex::new(Some(owner)) })
+        let (commands, owner) = (RwLock::new(Some(commands)), Mutex::new(Some(owner)));
+        Ok(Self { handle, flows: Arc::default(), commands, owner })
     }
 
     async fn write(&self, change: WorkChange) -> Result<(), CommitError> {
@@ -203,7 +206,8 @@ impl Store for RedbStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {
-        self.read(move |snapshot| job::job(snapshot, id)).await
+        let flows = Arc::clone(&self.flows);
+        self.read(move |snapshot| job::job(snapshot, &flows, id)).await
     }
 
     async fn jobs(
@@ -232,6 +236,10 @@ impl Store for RedbStore {
     ) -> Result<Vec<JobId>, StoreFailure> {
         let event_type = event_type.to_owned();
         self.read(move |snapshot| job::awaiting(snapshot, &event_type, after, limit)).await
+    }
+
+    async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
+        self.read(move |snapshot| job::untold(snapshot, after, limit)).await
     }
 
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {

@@ -20,8 +20,9 @@ use super::trouble::{
 use crate::store::StoreFailure;
 
 /// The layout of tables, keys and rows that this program reads and writes. 2: jobs wait for events, and entries tell of
-/// waits and observations, which programs of schema 1 do not know.
-const SCHEMA_VERSION: u32 = 2;
+/// waits and observations, which programs of schema 1 do not know. 3: jobs have something to tell others, and flows, specs
+/// and entries tell of child jobs.
+const SCHEMA_VERSION: u32 = 3;
 
 /// The oldest layout that this program brings to its own. What it wrote is read as it is: only tables are added.
 const SCHEMA_VERSION_MIN: u32 = 1;

@@ -1,5 +1,6 @@
 //! Rows that are more than one encoded value: records by kind, entries with their transaction, holders of keys.
 
+use serde::Deserialize;
 use windlass_core::entry::Entry;
 use windlass_core::id::JobId;
 
@@ -36,6 +37,22 @@ pub(super) fn decode_record(key: &[u8], bytes: &[u8]) -> Result<Record, StoreFai
         Some(RecordKind::FlowRevision) => codec::decode(Table::Record, key, bytes).map(Record::FlowRevision),
         None => Err(codec::corrupt(Table::Record, key, format_args!("its kind is unknown"))),
     }
+}
+
+/// What a change of the record expects, of which nothing else is decoded: a manifest is long, and each job that names a
+/// plugin expects its generation.
+pub(super) fn generation_of(key: &[u8], bytes: &[u8]) -> Result<u64, StoreFailure> {
+    if key.first() == Some(&key::record_kind(RecordKind::Plugin)) {
+        let counted: Counted = codec::decode(Table::Record, key, bytes)?;
+        return Ok(counted.generation);
+    }
+    Ok(decode_record(key, bytes)?.generation())
+}
+
+/// A part of a plugin's row.
+#[derive(Deserialize)]
+struct Counted {
+    generation: u64,
 }
 
 /// The number of the transaction, so that a purge finds the tail's row, then the entries.

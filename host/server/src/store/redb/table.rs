@@ -34,6 +34,8 @@ pub(super) enum Table {
     Claim,
     /// (type of events, job), without value: which jobs wait for events. Since schema 2.
     Await,
+    /// Job, without value: which have something to tell another job. Since schema 3.
+    Untold,
     /// (kind, id) -> record.
     Record,
     /// Unique key -> (job, taken at).
@@ -49,7 +51,7 @@ pub(super) enum Table {
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Meta,
         Self::Status,
@@ -64,6 +66,7 @@ impl Table {
         Self::Due,
         Self::Claim,
         Self::Await,
+        Self::Untold,
         Self::Record,
         Self::Unique,
         Self::UniqueAge,
@@ -86,6 +89,7 @@ impl Table {
             Self::Due => "due",
             Self::Claim => "claim",
             Self::Await => "await",
+            Self::Untold => "untold",
             Self::Record => "record",
             Self::Unique => "unique",
             Self::UniqueAge => "unique_age",

@@ -1,7 +1,7 @@
 //! The interpreter, leaving out and going back.
 
 use super::frame::{Frame, Next, Rank};
-use super::told::{Mark, Run, ScopeMark, Seat, Told};
+use super::told::{Mark, Moment, Run, ScopeMark, Seat, Told};
 use super::tree::{Member, Place};
 use super::walk::Interpreter;
 use crate::scope::SkipDepth;
@@ -32,14 +32,17 @@ impl Interpreter {
     fn leave_out(&mut self, member: &Member, path: &[u32]) {
         let Some(inside) = &member.inside else {
             let seat = (member.order, path.to_vec());
-            self.told.entry(seat).or_insert_with(|| Told::of(Mark::Skipped));
+            let begun = self.told.len();
+            self.told.entry(seat).or_insert_with(|| Told::of(Mark::Skipped, begun));
             return;
         };
         let scope = (member.name.clone(), path.to_vec());
         if self.scopes.contains_key(&scope) {
             return;
         }
-        self.scopes.insert(scope, Run { mark: ScopeMark::Skipped, number: 0, most: 0, list: Vec::new() });
+        let mark = ScopeMark::Skipped;
+        self.scopes
+            .insert(scope, Run { mark, number: 0, first: 1, most: 0, list: Vec::new(), run: self.number });
         if !member.is_map() {
             let path: Vec<_> = path.iter().copied().chain(inside.scope.as_ref().map(|_| 1)).collect();
             inside.place.members.iter().for_each(|member| self.leave_out(member, &path));
@@ -54,7 +57,7 @@ impl Interpreter {
         self.told
             .iter()
             .filter(|((task, path), _)| tasks.contains(task) && path.starts_with(&frame.path))
-            .all(|(_, told)| matches!(told.mark, Mark::Skipped | Mark::Undone))
+            .all(|(_, told)| told.mark.is_clear())
     }
 
     /// What can be undone next in a frame that goes back: that after which nothing is left.
@@ -98,14 +101,19 @@ impl Interpreter {
         own_revert: usize,
     ) -> Option<(Rank, Next<'t>)> {
         let mut path: Vec<_> = frame.path.iter().map(|number| -i64::from(*number)).collect();
-        if self.told_in(frame, index).all(|(_, told)| !has_effects(told.mark)) {
+        if self.told_in(frame, index).all(|(_, told)| !is_to_be_undone(told.mark)) {
             path.clear();
-            return Some(((0, false, 0, 0, path), Next::Settle(frame.clone(), index)));
+            return Some(((0, false, 0, 0, 0, path), Next::Settle(frame.clone(), index)));
         }
-        let seat = (own_revert, frame.path.clone());
-        let mark = self.told.get(&seat).map(|told| told.mark);
-        let rank = (1, mark != Some(Mark::UndoAgain), 0, -(own_revert as i64), path);
-        matches!(mark, None | Some(Mark::UndoAgain)).then(|| (rank, Next::Undo(seat)))
+        let seat = self.latest(own_revert, &frame.path);
+        let told = self.told.get(&seat);
+        let until = self.undone_from(told);
+        let rank = (1, until.is_none(), until.unwrap_or(0), 0, -(own_revert as i64), path);
+        // What it undid, or an operator let be, was done anew.
+        let is_anew = told.is_some_and(|told| told.mark.is_clear());
+        let wants = is_anew || told.is_none_or(|told| self.is_called_again(told));
+        let seat = if is_anew { self.anew(&seat, frame.path.len()) } else { seat };
+        wants.then_some((rank, Next::Undo(seat)))
     }
 
     /// What became of the tasks in a scope.
@@ -125,18 +133,24 @@ impl Interpreter {
     }
 
     /// Its own revert went well. Those of flows in it that did not have nothing left to do.
-    pub fn undone_by(&mut self, (own_revert, path): &Seat) {
+    pub fn undone_by(&mut self, own_revert: &Seat) {
+        self.whole_becomes(own_revert, Mark::Undone);
+    }
+
+    /// Everything that an own revert was to undo is undone, or let be, with it.
+    pub fn whole_becomes(&mut self, (own_revert, path): &Seat, mark: Mark) {
         let tree = self.tree.clone();
         let outermost = Frame::outermost(&tree);
-        let (place, index) = holder(&outermost, *own_revert).expect("it is of a flow");
-        let frame = Frame { place: place.place, path: path.clone(), around: place.around };
-        self.undo_whole(&frame, index, has_effects);
-        let within =
-            frame.place.members[index].inside.as_ref().map_or_else(Vec::new, |i| wholes_in(&i.place));
-        let half =
-            self.told.iter_mut().filter(|((called, at), _)| within.contains(called) && at.starts_with(path));
-        half.filter(|(_, told)| matches!(told.mark, Mark::Stuck | Mark::UndoAgain))
-            .for_each(|(_, told)| told.mark = Mark::Undone);
+        let (frame, index) = holder(&outermost, *own_revert).expect("it is of a flow");
+        let path = &path[..frame.path.len()];
+        let inside = frame.place.members[index].inside.as_ref().expect("it has one");
+        let (tasks, wholes) = (tasks_in(&inside.place), wholes_in(&inside.place));
+        for ((called, _), told) in self.told.iter_mut().filter(|((_, at), _)| at.starts_with(path)) {
+            let is_half = wholes.contains(called) && matches!(told.mark, Mark::Stuck | Mark::UndoAgain);
+            if tasks.contains(called) && is_to_be_undone(told.mark) || is_half {
+                told.mark = mark;
+            }
+        }
     }
 
     /// Of one flow of which that is all that is to be said, on the way back. True where there was one.
@@ -153,24 +167,41 @@ impl Interpreter {
                 Next::Begin(..) | Next::Undo(_) => None,
             });
         let Some((frame, index)) = next else { return false };
-        self.undo_whole(&frame, index, |mark| mark == Mark::Failed(true));
+        self.undo_whole(&frame, index, Mark::did_nothing);
         true
     }
 
     fn undoable_task<'t>(&self, frame: &Frame<'t>, index: usize) -> Option<(Rank, Next<'t>)> {
         let member = &frame.place.members[index];
-        let mark = self.mark(frame, index)?;
-        let wants =
-            matches!(mark, Mark::Applied | Mark::Failed(_) | Mark::Doubt | Mark::Again | Mark::UndoAgain);
+        // Of what was done anew the last one first.
+        let seats = self.told.range((member.order, frame.path.clone())..);
+        let seats = seats.take_while(|((task, at), _)| *task == member.order && at.starts_with(&frame.path));
+        let (seat, told) = seats.filter(|(_, told)| !told.mark.is_clear()).last()?;
+        let wants = match told.mark {
+            Mark::UndoAgain | Mark::Stuck => self.is_called_again(told),
+            mark => mark.did_nothing() || mark.has_effects() && !mark.is_calling() && !mark.is_clear(),
+        };
         let path = frame.path.iter().map(|number| -i64::from(*number)).collect();
-        let rank = (1, mark != Mark::UndoAgain, member.priority, -(member.order as i64), path);
-        wants.then(|| (rank, Next::Undo(self.seat(frame, index))))
+        let until = self.undone_from(Some(told));
+        let order = -(member.order as i64);
+        let rank = (1, until.is_none(), until.unwrap_or(0), member.priority, order, path);
+        wants.then(|| (rank, Next::Undo(seat.clone())))
+    }
+
+    /// When the next call that undoes something may be made, after a pause.
+    fn undone_from(&self, told: Option<&Told>) -> Option<Moment> {
+        told.filter(|told| told.mark == Mark::UndoAgain).and_then(|told| told.next)
+    }
+
+    /// What undoes it was called before, and is called again: it asked for that, or an operator did since it failed.
+    fn is_called_again(&self, told: &Told) -> bool {
+        told.mark == Mark::UndoAgain || told.mark == Mark::Stuck && told.run < self.number
     }
 }
 
-/// Something is left to be undone.
-fn has_effects(mark: Mark) -> bool {
-    !matches!(mark, Mark::Skipped | Mark::Undone | Mark::Failed(true))
+/// Something is left to be undone by a call.
+pub fn is_to_be_undone(mark: Mark) -> bool {
+    mark.has_effects() && !mark.is_clear()
 }
 
 /// The own reverts in a place.

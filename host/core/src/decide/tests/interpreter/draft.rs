@@ -4,18 +4,24 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
 
+use super::valid::is_valid;
+use crate::decide::tests::bench::midnight;
 use crate::decide::tests::shape::{Shape, flow_of, nested, own_revert, t};
-use crate::expression::names_of;
-use crate::flow::{Flow, Input, Inputs, Nested, Node, Pattern, RetryPolicy, Task};
+use crate::flow::{Flow, InDoubt, Input, Inputs, Nested, Node, ObservePolicy, Pattern, RetryPolicy, Task};
 use crate::own_revert::OwnRevert;
 use crate::phase::Phase;
-use crate::plan::{OUTERMOST, Plan, Provider};
 use crate::scope::{Backoff, Map, Repeat, Scope, ScopeRetry, SkipDepth, Strategy as Tries, When};
+use crate::wait::{Approval, EventWait, Until, Wait};
 
 const TASKS_MAX: usize = 12;
 const FLOWS_MAX: usize = 5;
 /// Calls of a task that say `retry` before it fails for good.
 pub const ATTEMPTS_MAX: u32 = 3;
+const AT_ONCE: Pause = (0, 0, 100);
+/// Within so many milliseconds what is accepted is to be ready, unless a task says otherwise.
+const OBSERVE_MS: u64 = 12;
+/// Kinds of waits.
+const WAITS: usize = 11;
 /// The argument that every job has, with the value 1.
 pub const ARGUMENT: &str = "go";
 
@@ -59,7 +65,17 @@ enum What {
     /// It is undone as a whole, by what something gives: of what kind, and whether it may be missing.
     OwnRevert(usize),
     Phase(Phase),
+    /// It waits, in the place of an action: of what kind, and for so many milliseconds.
+    Wait(usize, u64),
+    /// The pauses between its calls.
+    Pause(Pause),
+    InDoubt(InDoubt),
+    /// What it accepted is to be ready within so many milliseconds, and is looked at after such pauses.
+    Observe(u64, Pause),
 }
+
+/// The first, the longest, and by how many percent each is of the one before. So short that no draw shortens them.
+type Pause = (u64, u64, u32);
 
 fn pattern() -> impl Strategy<Value = Pattern> {
     prop_oneof![1 => Just(Pattern::Linear), 1 => Just(Pattern::Unordered), 3 => Just(Pattern::Graph)]
@@ -70,6 +86,18 @@ fn list() -> impl Strategy<Value = Input> {
     values.prop_map(|values| Input::Literal(json!(values)))
 }
 
+fn pause() -> impl Strategy<Value = Pause> {
+    (1_u64..4, 2_u64..10, prop::sample::select(vec![100_u32, 150, 200]))
+}
+
+fn backoff() -> impl Strategy<Value = Backoff> {
+    let pause = prop::option::weighted(0.4, pause());
+    pause.prop_map(|pause| match pause {
+        None => Backoff::default(),
+        Some((pause_ms, pause_ms_max, factor_percent)) => Backoff { pause_ms, pause_ms_max, factor_percent },
+    })
+}
+
 fn scope() -> impl Strategy<Value = Scope> {
     let name = || "x".to_owned();
     let tries = prop_oneof![
@@ -78,21 +106,27 @@ fn scope() -> impl Strategy<Value = Scope> {
         1 => Just(Tries::AlwaysRevert),
         1 => Just(Tries::AlwaysRevertAll),
     ];
-    let except =
-        prop::sample::select(vec!["fixture.broken", "fixture.reject", "host.rounds", "host.expression"]);
+    let except = prop::sample::select(vec![
+        "fixture.broken",
+        "fixture.reject",
+        "host.rounds",
+        "host.refused",
+        "host.late",
+    ]);
     let except = prop::option::weighted(0.2, except);
-    let retry =
-        (tries, except, prop::bool::weighted(0.1)).prop_map(|(strategy, except, revert_all)| ScopeRetry {
+    let retry = (tries, except, prop::bool::weighted(0.1), backoff()).prop_map(
+        |(strategy, except, revert_all, backoff)| ScopeRetry {
             strategy,
-            backoff: Backoff::default(),
+            backoff,
             except: except.into_iter().map(str::to_owned).collect(),
             revert_all,
-        });
+        },
+    );
     let until = prop_oneof![Just("round == 2"), Just("round >= go"), Just("false"), Just("round > 2")];
-    let repeat = (until, 1_u32..4).prop_map(|(until, rounds_max)| Repeat {
+    let repeat = (until, 1_u32..4, backoff()).prop_map(|(until, rounds_max, backoff)| Repeat {
         until: until.to_owned(),
         rounds_max,
-        backoff: Backoff::default(),
+        backoff,
     });
     let map = (list(), prop::option::of(1_u32..3));
     let map = map.prop_map(move |(over, parallel_max)| Map { over, name: name(), parallel_max });
@@ -124,14 +158,22 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => prop::bool::weighted(0.1).prop_map(What::Scope),
         5 => (0_usize..4).prop_map(What::OwnRevert),
         3 => prop::sample::select(vec![Phase::Reserve, Phase::Configure, Phase::Acquire]).prop_map(What::Phase),
+        6 => (0_usize..WAITS, 1_u64..30).prop_map(|(kind, ms)| What::Wait(kind, ms)),
+        4 => pause().prop_map(What::Pause),
+        6 => in_doubt().prop_map(What::InDoubt),
+        3 => (1_u64..20, pause()).prop_map(|(deadline, pause)| What::Observe(deadline, pause)),
     ];
     (any::<Index>(), any::<Index>(), what).prop_map(|(who, on, what)| Wish { who, on, what })
+}
+
+fn in_doubt() -> impl Strategy<Value = InDoubt> {
+    prop::sample::select(vec![InDoubt::Observe, InDoubt::Revert, InDoubt::Hold])
 }
 
 pub fn draft() -> impl Strategy<Value = Draft> {
     let tasks = prop::collection::vec((-1_i32..2, any::<Index>()), 1..=TASKS_MAX);
     let flows = prop::collection::vec(flow_draft(0.7), 0..=FLOWS_MAX);
-    let wishes = prop::collection::vec(wish(), 0..18);
+    let wishes = prop::collection::vec(wish(), 0..28);
     let parallel_max = prop::option::weighted(0.2, 1_u32..4);
     (flow_draft(0.2), flows, tasks, wishes, parallel_max).prop_map(
         |(outermost, flows, tasks, wishes, parallel_max)| Draft {
@@ -173,9 +215,8 @@ impl Draft {
 
     fn undo(&self, revert: &mut Option<OwnRevert>, wish: &Wish) {
         let What::OwnRevert(kind) = &wish.what else { return };
-        let at_once =
-            RetryPolicy { attempts_max: ATTEMPTS_MAX, pause_ms: 0, pause_ms_max: 0, factor_percent: 100 };
-        let revert = revert.get_or_insert_with(|| OwnRevert { retry: at_once, ..own_revert() });
+        let policy = if *kind == 0 { retried((2, 9, 200)) } else { retried(AT_ONCE) };
+        let revert = revert.get_or_insert_with(|| OwnRevert { retry: policy, ..own_revert() });
         let on = wish.on.index(self.tasks.len());
         let input = match kind {
             0 => return,
@@ -207,12 +248,12 @@ impl Draft {
     }
 
     fn task(&self, index: usize, priority: i32, wishes: &[&Wish]) -> Node {
-        let at_once =
-            RetryPolicy { attempts_max: ATTEMPTS_MAX, pause_ms: 0, pause_ms_max: 0, factor_percent: 100 };
-        let node =
-            t(&format!("t{index}")).priority(priority).provides(&format!("of{index}")).retried(at_once);
+        let node = t(&format!("t{index}")).priority(priority).provides(&format!("of{index}"));
+        let node = node.retried(retried(AT_ONCE));
         let Node::Task(mut task) = node else { panic!("it is a task") };
         task.provides.insert(format!("number{index}"), "/n".to_owned());
+        task.observe = observed(OBSERVE_MS, (1, 4, 200));
+        let mut until = None;
         for wish in wishes.iter().filter(|wish| self.who(wish) == index) {
             let on = wish.on.index(self.tasks.len());
             match &wish.what {
@@ -225,10 +266,18 @@ impl Draft {
                 }
                 What::When(kind, skips) => task.when = Some(when(*kind, on, *skips)),
                 What::Phase(phase) => task.phase = Some(*phase),
+                What::Wait(kind, ms) => until = Some(wait(*kind, *ms, on)),
+                What::Pause(pause) => task.retry = retried(*pause),
+                What::InDoubt(in_doubt) => task.in_doubt = *in_doubt,
+                What::Observe(deadline_ms, pause) => task.observe = observed(*deadline_ms, *pause),
                 What::Scope(_) | What::OwnRevert(_) => {}
             }
         }
-        Node::Task(task)
+        let Some(until) = until else { return Node::Task(task) };
+        let Task { name, needs, when, .. } = task;
+        let number = (format!("number{index}"), "/data/n".to_owned());
+        let provides = [(format!("of{index}"), String::new()), number].into_iter().collect();
+        Node::Wait(Wait { name, until, provides, needs, when })
     }
 
     fn nested(&self, index: usize, inside: Vec<Node>, wishes: &[&Wish]) -> Node {
@@ -246,6 +295,7 @@ impl Draft {
                 What::OwnRevert(_) => self.undo(&mut flow.revert, wish),
                 What::Phase(phase) => flow.phase = Some(*phase),
                 What::Take | What::TakeBack | What::TakeValue => {}
+                What::Wait(..) | What::Pause(_) | What::InDoubt(_) | What::Observe(..) => {}
             }
         }
         Node::Flow(flow)
@@ -265,6 +315,39 @@ impl Draft {
             None => format!("t{on}"),
             Some(flow) => format!("n{flow}"),
         }
+    }
+}
+
+fn retried((pause_ms, pause_ms_max, factor_percent): Pause) -> RetryPolicy {
+    RetryPolicy { attempts_max: ATTEMPTS_MAX, pause_ms, pause_ms_max, factor_percent }
+}
+
+fn observed(deadline_ms: u64, (pause_ms, pause_ms_max, factor_percent): Pause) -> ObservePolicy {
+    ObservePolicy { deadline_ms, pause_ms, pause_ms_max, factor_percent }
+}
+
+/// A wait of some kind, for so long, that may depend on what a task gives.
+fn wait(kind: usize, ms: u64, on: usize) -> Until {
+    let event = |condition: Option<String>| {
+        let type_ = format!("e{}", ms % 2);
+        Until::Event(EventWait { type_, source: None, subject: None, condition, timeout_ms: ms })
+    };
+    let approval = |principals: Vec<String>| {
+        Until::Approval(Approval { message: "go on?".to_owned(), principals, timeout_ms: ms })
+    };
+    let literal = |value: serde_json::Value| Until::Time(Input::Literal(value));
+    let at = midnight().timestamp_millis() + ms as i64;
+    match kind {
+        0 | 1 => Until::Passed { ms },
+        2 => literal(json!(at)),
+        3 => literal(json!(format!("2026-11-21T00:00:00.{ms:03}Z"))),
+        4 => literal(if ms.is_multiple_of(2) { json!("soon") } else { json!(at + 400 * 24 * 3_600_000) }),
+        5 => Until::Time(Input::Output { task: format!("t{on}"), pointer: "/n".to_owned() }),
+        6 => event(None),
+        7 => event(Some("event.data.n > 1".to_owned())),
+        8 => event(Some(format!("event.data.n == number{on}"))),
+        9 => approval(Vec::new()),
+        _ => approval(vec!["ann".to_owned()]),
     }
 }
 
@@ -299,126 +382,4 @@ fn depend(scope: Option<&mut Scope>, on: usize, is_odd: bool) {
         Some(Scope::Repeat(repeat)) => repeat.until = format!("of{on}.n > 1 || round == 3"),
         Some(Scope::Retry(_)) | None => {}
     }
-}
-
-/// As validation sees it, plugins and schemas apart.
-pub fn is_valid(flow: &Flow) -> bool {
-    let plan = Plan::of(flow);
-    plan.cycles().is_empty()
-        && flow.scope.as_ref().is_none_or(|scope| is_valid_scope(&plan, OUTERMOST, scope))
-        && is_valid_own_revert(&plan, OUTERMOST, flow.revert.as_ref(), flow.scope.as_ref())
-        && has_valid_phases(flow.pattern, &flow.nodes)
-        && flow.nodes.iter().all(|node| is_valid_node(&plan, node))
-}
-
-fn is_valid_own_revert(plan: &Plan, flow: &str, revert: Option<&OwnRevert>, scope: Option<&Scope>) -> bool {
-    let Some(revert) = revert else { return true };
-    let is_valid = |input: &Input| match input {
-        Input::Output { task, .. } => {
-            plan.index(task).is_some_and(|task| plan.holds(flow, task))
-                || plan.relation(flow, task).is_allowed()
-        }
-        Input::From(name) => is_provided(&plan.provider_at_end(flow, name)),
-        Input::Literal(_) | Input::Argument(_) | Input::Optional(_) => true,
-    };
-    scope.is_none() && revert.inputs.values().all(is_valid)
-}
-
-fn has_valid_phases(pattern: Pattern, nodes: &[Node]) -> bool {
-    let phases: Vec<_> = nodes.iter().filter_map(Node::phase).collect();
-    match pattern {
-        Pattern::Graph => true,
-        Pattern::Linear => phases.is_sorted(),
-        Pattern::Unordered => phases.is_empty(),
-    }
-}
-
-fn is_valid_node(plan: &Plan, node: &Node) -> bool {
-    let is_known = |name: &String| name == ARGUMENT || is_provided(&plan.provider(node.name(), name));
-    let needs = node.needs().iter();
-    let is_like_any = needs.clone().all(|on| plan.relation(node.name(), on).is_allowed())
-        && node.when().is_none_or(|when| names_of(&when.condition).iter().all(is_known));
-    is_like_any
-        && match node {
-            Node::Task(task) => {
-                let named = match &task.inputs {
-                    Inputs::Arguments => None,
-                    Inputs::Named(inputs) => Some(inputs),
-                };
-                let inputs = named.into_iter().chain(&task.revert_inputs).flat_map(|inputs| inputs.values());
-                inputs.into_iter().all(|input| is_valid_input(plan, &task.name, input))
-            }
-            Node::Wait(_) => panic!("random flows have no waits"),
-            Node::Flow(nested) => {
-                let scope = nested.scope.as_ref();
-                scope.is_none_or(|scope| is_valid_scope(plan, &nested.name, scope))
-                    && is_valid_own_revert(plan, &nested.name, nested.revert.as_ref(), scope)
-                    && has_valid_phases(nested.pattern, &nested.nodes)
-                    && nested.nodes.iter().all(|node| is_valid_node(plan, node))
-            }
-        }
-}
-
-fn is_valid_scope(plan: &Plan, name: &str, scope: &Scope) -> bool {
-    let is_known = |read: &String| {
-        ["round", ARGUMENT].contains(&read.as_str()) || is_provided(&plan.provider_at_end(name, read))
-    };
-    scope.over().is_none_or(|over| is_valid_input(plan, name, over))
-        && match scope {
-            Scope::Repeat(repeat) => names_of(&repeat.until).iter().all(is_known),
-            Scope::Retry(_) | Scope::Map(_) => true,
-        }
-}
-
-fn is_valid_input(plan: &Plan, reader: &str, input: &Input) -> bool {
-    match input {
-        Input::Output { task, .. } => plan.relation(reader, task).is_allowed(),
-        Input::From(name) => is_provided(&plan.provider(reader, name)),
-        Input::Literal(_) | Input::Argument(_) | Input::Optional(_) => true,
-    }
-}
-
-fn is_provided(provider: &Provider) -> bool {
-    matches!(provider, Provider::Task(_) | Provider::Scope(_))
-}
-
-/// A flow on a few lines, for whoever reads of a failure.
-pub fn in_short(flow: &Flow) -> String {
-    let nodes: String = flow.nodes.iter().map(|node| node_in_short(node, 1)).collect();
-    let most = flow.parallel_max.map_or(String::new(), |most| format!(" at most {most}"));
-    let revert = undo_in_short(flow.revert.as_ref());
-    format!("{}{}{most}{revert}:{nodes}", flow.pattern.word(), scope_in_short(flow.scope.as_ref()))
-}
-
-fn undo_in_short(revert: Option<&OwnRevert>) -> String {
-    revert.map_or(String::new(), |revert| format!(" reverts {:?}", revert.inputs.values()))
-}
-
-fn node_in_short(node: &Node, depth: usize) -> String {
-    let when =
-        node.when().map_or(String::new(), |w| format!(" when {:?} skips {}", w.condition, w.skips.word()));
-    let needs = if node.needs().is_empty() { String::new() } else { format!(" needs {:?}", node.needs()) };
-    let (rest, nodes) = match node {
-        Node::Task(task) => {
-            let inputs = match &task.inputs {
-                Inputs::Arguments => String::new(),
-                Inputs::Named(inputs) => format!(" takes {:?}", inputs.values()),
-            };
-            let back =
-                task.revert_inputs.as_ref().map_or(String::new(), |i| format!(" back {:?}", i.values()));
-            (format!(" priority {}{inputs}{back}", task.priority), String::new())
-        }
-        Node::Wait(_) => panic!("random flows have no waits"),
-        Node::Flow(nested) => {
-            let nodes = nested.nodes.iter().map(|node| node_in_short(node, depth + 1)).collect();
-            let revert = undo_in_short(nested.revert.as_ref());
-            (format!(" {}{}{revert}:", nested.pattern.word(), scope_in_short(nested.scope.as_ref())), nodes)
-        }
-    };
-    let phase = node.phase().map_or(String::new(), |phase| format!(" in {}", phase.word()));
-    format!("\n{}{}{phase}{needs}{when}{rest}{nodes}", "    ".repeat(depth), node.name())
-}
-
-fn scope_in_short(scope: Option<&Scope>) -> String {
-    scope.map_or(String::new(), |scope| format!(" {scope:?}"))
 }

@@ -1,6 +1,6 @@
 //! Frames: iterations of places that are under way, and what in them can go on.
 
-use super::told::Seat;
+use super::told::{Moment, Seat};
 use super::tree::{Inside, Member, Place};
 
 /// An iteration of a place that is under way.
@@ -67,6 +67,6 @@ pub enum Next<'t> {
     Settle(Frame<'t>, usize),
 }
 
-/// The smaller goes first: scopes, which take no call, then what is undone; what rests no more; the higher priority;
-/// the first. Going back the other way round.
-pub type Rank = (u8, bool, i32, i64, Vec<i64>);
+/// The smaller goes first: scopes and waits, which take no call, then what is undone; what rests no more, the earliest
+/// first; the higher priority; the first. Going back the other way round.
+pub type Rank = (u8, bool, Moment, i32, i64, Vec<i64>);

@@ -1,8 +1,11 @@
 //! The interpreter, reading data: what a name stands for, seen from a task or scope in some iteration.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use super::told::{End, Mark, ScopeMark};
+use super::back::is_to_be_undone;
+use super::told::{End, Mark, ScopeMark, Told};
 use super::walk::Interpreter;
 use crate::call::Direction;
 use crate::decide::tests::model::{self, Seen};
@@ -36,9 +39,11 @@ impl Interpreter {
     /// The input of a call; none where nobody gives one of its properties.
     pub fn input(&self, task: usize, path: &[u32], direction: Direction) -> Option<Value> {
         if let Some(flow) = self.names.flow_of(task) {
-            return self.input_of_whole(flow, path);
+            return self.input_of_whole(flow, &path[..self.names.around[flow].len()]);
         }
-        let task = self.flow.tasks().nth(task).expect("it is a task");
+        // What was done anew for an operator has a number more.
+        let path = &path[..self.names.around[&self.names.called[task]].len()];
+        let task = self.task(task);
         let inputs = match (direction, &task.revert_inputs, &task.inputs) {
             (Direction::Revert, Some(inputs), _) | (_, _, Inputs::Named(inputs)) => inputs,
             (_, _, Inputs::Arguments) => return Some(self.arguments.clone().into_iter().collect()),
@@ -83,27 +88,46 @@ impl Interpreter {
             .iter()
             .filter(|((task, at), _)| inside(&self.names.called[*task]) && at.starts_with(path));
         let tasks: Vec<_> = tasks.collect();
-        let is_any = |is_it: fn(Mark) -> bool| tasks.iter().any(|(_, told)| is_it(told.mark));
-        let scopes = self.scopes.iter().filter(|((_, at), _)| at.starts_with(path));
-        let mut scopes = scopes.filter(|((scope, _), _)| model::scopes_in(&self.flow, flow).contains(scope));
-        if is_any(|mark| matches!(mark, Mark::Undoing | Mark::UndoAgain | Mark::Stuck)) {
+        let is_half_undone = |mark| matches!(mark, Mark::Undoing | Mark::UndoAgain | Mark::Stuck);
+        if tasks.iter().any(|(_, told)| is_half_undone(told.mark)) {
             return None;
         }
-        if is_any(|mark| mark == Mark::Doubt) {
-            return Some(End::Interrupted);
-        }
-        if is_any(|mark| matches!(mark, Mark::Failed(_) | Mark::Again))
-            || scopes.any(|(_, run)| matches!(run.mark, ScopeMark::Failed { .. }))
-        {
-            return Some(End::Failed(String::new()));
-        }
-        let applied: std::collections::BTreeSet<_> =
+        let is_left = |mark| is_to_be_undone(mark) || matches!(mark, Mark::Failed(_));
+        let ends: Vec<_> =
+            tasks.iter().filter(|(_, told)| is_left(told.mark)).map(|(_, told)| &told.end).collect();
+        let scopes = self.scopes.iter().filter(|((_, at), _)| at.starts_with(path));
+        let mut scopes = scopes.filter(|((scope, _), _)| model::scopes_in(&self.flow, flow).contains(scope));
+        let applied: BTreeSet<_> =
             tasks.iter().filter(|(_, told)| told.mark == Mark::Applied).map(|((task, _), _)| *task).collect();
         let outputs = applied.into_iter().filter_map(|task| {
             let name = &self.names.called[task];
             Some((name.clone(), self.given(&self.eye(flow, path), name, "")?))
         });
-        Some(End::Applied(Value::Object(outputs.collect())))
+        let outputs = Value::Object(outputs.collect());
+        let own = self.scopes.get(&(flow.to_owned(), path.to_vec()));
+        if own.is_some_and(|run| run.mark == ScopeMark::Applied) {
+            return Some(End::Applied(outputs));
+        }
+        // Where its host was lost and its policy is to undo it then, it has failed, and nobody knows how it ended.
+        let has_failed = tasks.iter().any(|(_, told)| matches!(told.mark, Mark::Failed(_)))
+            || ends.iter().any(|end| matches!(end, End::Failed(..)))
+            || scopes.any(|(_, run)| matches!(run.mark, ScopeMark::Failed { .. }));
+        Some(End::Partial { outputs, has_failed, is_interrupted: ends.contains(&&End::Interrupted) })
+    }
+
+    /// The undo records that the own revert of a flow is told of: of all that it undoes, in the order in which they were
+    /// begun, and its own.
+    pub fn undo_of_whole(&self, flow: &str, path: &[u32], own: &Told) -> Vec<Value> {
+        let (_, inside) = model::own_revert(&self.flow, flow);
+        let flows = model::scopes_in(&self.flow, flow);
+        let is_inside = |called: usize| match self.names.flow_of(called) {
+            Some(flow) => flows.contains(flow),
+            None => inside.contains(&self.names.called[called]),
+        };
+        let told = self.told.iter().filter(|((called, at), _)| is_inside(*called) && at.starts_with(path));
+        let mut told: Vec<_> = told.map(|(_, told)| told).filter(|told| is_to_be_undone(told.mark)).collect();
+        told.sort_by_key(|told| told.begun);
+        told.into_iter().chain([own]).flat_map(|told| told.undo.clone()).collect()
     }
 
     pub fn resolve(&self, reader: &str, path: &[u32], input: &Input) -> Option<Value> {
@@ -129,14 +153,15 @@ impl Interpreter {
         match seen {
             Seen::Nobody => None,
             Seen::Task(task) => {
-                let provider = self.flow.tasks().find(|other| other.name == task)?;
-                self.given(&eye, &task, provider.provides.get(name).map_or("", String::as_str))
+                let provider = self.flow.leaves().find(|other| other.name() == task)?;
+                self.given(&eye, &task, provider.provides().get(name).map_or("", String::as_str))
             }
             Seen::Scope(scope) => {
                 let depth = eye.scopes.iter().position(|around| *around == scope)?;
                 let number = path[depth];
                 let run = self.scopes.get(&(scope.clone(), path[..depth].to_vec()))?;
-                let index = if self.is_map(&scope) { number } else { number - 1 };
+                // What belongs to an earlier series has no value any more.
+                let index = if self.is_map(&scope) { number } else { number.checked_sub(run.first)? };
                 run.list.get(index as usize).cloned()
             }
         }
@@ -148,7 +173,7 @@ impl Interpreter {
 
     /// What a task gave: in the iterations that it shares with the eye; of other scopes in the last, of a map all.
     fn given(&self, eye: &Eye<'_>, task: &str, pointer: &str) -> Option<Value> {
-        let order = self.flow.tasks().position(|other| other.name == task)?;
+        let order = self.flow.leaves().position(|other| other.name() == task)?;
         self.given_in(eye, (order, &self.names.around[task]), Vec::new(), pointer)
     }
 
@@ -162,7 +187,7 @@ impl Interpreter {
         let (order, scopes) = task;
         let depth = path.len();
         let Some(scope) = scopes.get(depth) else {
-            return self.told.get(&(order, path))?.output.as_ref()?.pointer(pointer).cloned();
+            return self.told.get(&self.latest(order, &path))?.output.as_ref()?.pointer(pointer).cloned();
         };
         let at = |number: u32| path.iter().copied().chain([number]).collect();
         if eye.scopes.get(depth) == Some(scope) {

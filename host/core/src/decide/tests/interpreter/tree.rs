@@ -1,10 +1,10 @@
-//! A flow as the interpreter reads it: places, which run as a whole, with tasks and scopes in them.
+//! A flow as the interpreter reads it: places, which run as a whole, with tasks, waits and scopes in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::decide::tests::model;
-use crate::flow::{Flow, Node};
+use crate::flow::{Flow, Node, Task};
 use crate::plan::OUTERMOST;
 use crate::scope::{Scope, When};
 
@@ -16,12 +16,13 @@ pub struct Place {
     pub before: Vec<BTreeSet<usize>>,
 }
 
-/// A task, or a flow that has a scope, a condition or a revert of its own.
+/// A task or wait, or a flow that has a scope, a condition or a revert of its own.
 #[derive(Debug)]
 pub struct Member {
     pub name: String,
-    /// Among the tasks, or among the scopes, in the order of definition.
+    /// Among the tasks and waits, or among the scopes, in the order of definition.
     pub order: usize,
+    is_wait: bool,
     pub priority: i32,
     pub when: Option<When>,
     /// The members of the flow that it is written in.
@@ -33,14 +34,20 @@ pub struct Member {
 #[derive(Debug)]
 pub struct Inside {
     pub scope: Option<Scope>,
-    /// Its own revert, numbered behind all tasks, in the order of definition.
+    /// Its own revert, numbered behind all tasks and waits, in the order of definition.
     pub own_revert: Option<usize>,
     pub place: Place,
 }
 
 impl Member {
+    /// It is a task or a wait.
     pub fn is_task(&self) -> bool {
         self.inside.is_none()
+    }
+
+    /// It takes a call to be applied.
+    pub fn is_call(&self) -> bool {
+        self.is_task() && !self.is_wait
     }
 
     pub fn scope(&self) -> Option<&Scope> {
@@ -59,7 +66,7 @@ impl Member {
 impl Place {
     /// The place that a whole flow is; where it has a scope, that is the one member.
     pub fn of(flow: &Flow) -> Self {
-        let own_reverts = flow.tasks().count();
+        let own_reverts = flow.leaves().count();
         let mut reader = Reader { before: model::before(flow), tasks: 0, scopes: 0, own_reverts };
         if flow.scope.is_none() && flow.revert.is_none() {
             return reader.place(&flow.nodes);
@@ -70,11 +77,12 @@ impl Place {
         let member = Member {
             name: OUTERMOST.to_owned(),
             order: 0,
+            is_wait: false,
             priority: 0,
             when: None,
             flow: 0..1,
             inside: Some(inside),
-            tasks: flow.tasks().map(|task| task.name.clone()).collect(),
+            tasks: flow.leaves().map(|leaf| leaf.name().to_owned()).collect(),
         };
         Self { members: vec![member], before: vec![BTreeSet::new()] }
     }
@@ -95,7 +103,7 @@ impl Place {
 /// What of its names the interpreter looks up again and again.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// The tasks, then the own reverts, in the order of definition.
+    /// The tasks and waits, then the own reverts, in the order of definition.
     pub called: Vec<String>,
     own_reverts: Vec<String>,
     /// By task and nested flow: the scopes around it that run again, itself included, the outermost first.
@@ -123,11 +131,10 @@ impl Names {
     fn nodes(&mut self, nodes: &[Node], around: &[String]) {
         for node in nodes {
             match node {
-                Node::Task(task) => {
-                    self.called.push(task.name.clone());
-                    self.around.insert(task.name.clone(), around.to_vec());
+                Node::Task(_) | Node::Wait(_) => {
+                    self.called.push(node.name().to_owned());
+                    self.around.insert(node.name().to_owned(), around.to_vec());
                 }
-                Node::Wait(_) => panic!("random flows have no waits"),
                 Node::Flow(nested) => {
                     let around = self.scope(&nested.name, nested.scope.as_ref(), around);
                     self.own_reverts.extend(nested.revert.as_ref().map(|_| nested.name.clone()));
@@ -191,10 +198,13 @@ impl Reader {
                     let inside = Some(Inside { scope: nested.scope.clone(), own_revert, place });
                     members.push(self.member(node, order, 0, inside));
                 }
-                Node::Wait(_) => panic!("random flows have no waits"),
-                Node::Task(task) => {
+                Node::Task(Task { priority, .. }) => {
                     self.tasks += 1;
-                    members.push(self.member(node, self.tasks - 1, task.priority, None));
+                    members.push(self.member(node, self.tasks - 1, *priority, None));
+                }
+                Node::Wait(_) => {
+                    self.tasks += 1;
+                    members.push(self.member(node, self.tasks - 1, 0, None));
                 }
             }
             own.push(from);
@@ -207,6 +217,7 @@ impl Reader {
         Member {
             name: node.name().to_owned(),
             order,
+            is_wait: matches!(node, Node::Wait(_)),
             priority,
             when: node.when().cloned(),
             flow: 0..0,

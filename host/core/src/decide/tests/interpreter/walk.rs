@@ -6,24 +6,33 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::back::{tasks_in, wholes_in};
-use super::frame::{Frame, Key, Next, Rank};
-use super::told::{Mark, Run, ScopeMark, Seat, Told};
-use super::tree::{Member, Names, Place};
+use super::frame::{Frame, Key};
+use super::told::{Mark, Moment, Run, ScopeMark, Seat, Told};
+use super::tree::{Names, Place};
 use crate::flow::Flow;
 use crate::job::{CancelMode, JobState};
-use crate::scope::{Scope, ScopeRetry, Strategy};
+use crate::scope::{Backoff, Scope, Strategy};
 
 pub struct Interpreter {
     pub flow: Flow,
     pub arguments: BTreeMap<String, Value>,
     pub never_revert: bool,
     pub room: usize,
+    /// How long a run of the job may take.
+    pub timeout: Option<Moment>,
+    pub now: Moment,
+    /// Of the job: 1, and one more each time that an operator opens it again.
+    pub number: u32,
+    pub deadline: Option<Moment>,
     pub told: BTreeMap<Seat, Told>,
     pub scopes: BTreeMap<(String, Vec<u32>), Run>,
     pub request: Option<Request>,
     pub is_reverting: bool,
     pub is_suspended: bool,
+    /// It has nothing to do but wait, until then at the latest.
+    pub wake: Option<Moment>,
     pub end: Option<JobState>,
+    pub cause: Option<Why>,
     pub tree: Rc<Place>,
     pub names: Names,
 }
@@ -34,36 +43,75 @@ pub enum Request {
     Cancel(CancelMode),
 }
 
+/// Why a job is undone, or did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Task,
+    Late,
+    Cancelled,
+    Asked,
+}
+
+/// What failed, as far as its failure goes.
+struct Failure {
+    /// The frame in which nothing begins any more, with all that is in it.
+    reach: Key,
+    /// None where nobody knows when the call ended.
+    at: Option<Moment>,
+}
+
 impl Interpreter {
     pub fn new(flow: &Flow, arguments: BTreeMap<String, Value>, room: usize) -> Self {
         Self {
             arguments,
             never_revert: false,
             room: room.min(flow.parallel_max.map_or(usize::MAX, |most| most as usize)),
+            timeout: None,
+            now: 0,
+            number: 1,
+            deadline: None,
             told: BTreeMap::new(),
             scopes: BTreeMap::new(),
             request: None,
             is_reverting: false,
             is_suspended: false,
+            wake: None,
             end: None,
+            cause: None,
             tree: Rc::new(Place::of(flow)),
             names: Names::of(flow),
             flow: flow.clone(),
         }
     }
 
+    /// A host takes it for the first time in a run.
+    pub fn start(&mut self) {
+        self.deadline = self.timeout.map(|timeout| self.now + timeout);
+        self.go_on();
+    }
+
     pub fn calling(&self) -> Vec<Seat> {
-        let calling = |told: &Told| matches!(told.mark, Mark::Applying | Mark::Undoing);
-        self.told.iter().filter(|(_, told)| calling(told)).map(|(seat, _)| seat.clone()).collect()
+        let calling = self.told.iter().filter(|(_, told)| told.mark.is_calling());
+        calling.map(|(seat, _)| seat.clone()).collect()
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Nothing speaks against beginning something, somewhere.
+    pub fn may_begin(&self, outermost: &Frame<'_>) -> bool {
+        let is_failed = || self.reaches(outermost).contains(&outermost.key());
+        self.request.is_none() && (self.is_reverting || !self.is_late() && !is_failed())
     }
 
     /// Goes on until calls run for which there is room, or the job rests.
     pub fn go_on(&mut self) {
         let tree = self.tree.clone();
         let outermost = Frame::outermost(&tree);
-        while self.end.is_none() && !self.is_suspended {
-            let is_failed = !self.is_reverting && self.reaches(&outermost).contains(&outermost.key());
-            let may_begin = self.request.is_none() && !is_failed;
+        self.wake = None;
+        while self.end.is_none() && !self.is_suspended && self.wake.is_none() {
+            let may_begin = self.may_begin(&outermost);
             if self.settle_wholes(&outermost)
                 || !self.is_reverting && self.settle_scopes(&outermost, may_begin)
             {
@@ -75,12 +123,14 @@ impl Interpreter {
             if !self.calling().is_empty() {
                 return;
             }
-            self.rest(&outermost, is_failed);
+            self.rest(&outermost);
         }
     }
 
     /// Nothing runs, and nothing may begin.
-    fn rest(&mut self, outermost: &Frame<'_>, is_failed: bool) {
+    fn rest(&mut self, outermost: &Frame<'_>) {
+        let failure = self.first_failure(outermost).filter(|_| !self.is_reverting);
+        let is_failed = failure.is_some();
         let is_done = match self.is_reverting {
             false => self.is_done_all(outermost),
             true => (0..outermost.place.members.len()).all(|member| self.is_clear(outermost, member)),
@@ -94,43 +144,90 @@ impl Interpreter {
             }
             Some(Request::Cancel(CancelMode::Revert)) => {
                 self.request = None;
-                self.is_reverting = true;
+                self.turn(Why::Cancelled);
             }
             Some(Request::Cancel(CancelMode::Leave)) if self.is_reverting && is_clean => {
                 // What did nothing is undone without a call.
-                let failed = self.told.values_mut().filter(|told| told.mark == Mark::Failed(true));
-                failed.for_each(|told| told.mark = Mark::Undone);
-                self.end = Some(JobState::Reverted);
+                let nothing = self.told.values_mut().filter(|told| told.mark.did_nothing());
+                nothing.for_each(|told| told.mark = Mark::Undone);
+                self.end(JobState::Reverted);
             }
             Some(Request::Cancel(CancelMode::Leave)) if self.is_reverting || !is_done => self.leave(),
-            _ if is_failed && self.never_revert => self.end = Some(JobState::Failed),
-            _ if is_failed => self.is_reverting = true,
-            _ if self.is_reverting => {
-                self.end = Some(if is_clean { JobState::Reverted } else { JobState::Failed });
+            _ if is_failed => {
+                let ended = failure.and_then(|failure| failure.at).unwrap_or(self.now);
+                let is_late = self.deadline.is_some_and(|deadline| deadline <= ended);
+                self.give_up(if is_late { Why::Late } else { Why::Task });
+            }
+            _ if self.is_late() && !self.is_reverting && !is_done => self.give_up(Why::Late),
+            _ if self.is_reverting && (is_done || is_stuck) => {
+                self.end(if is_clean { JobState::Reverted } else { JobState::Failed });
+            }
+            _ if is_done => {
+                self.cause = None;
+                self.end(JobState::Succeeded);
             }
             _ => {
-                assert!(is_done, "something can always go on");
-                self.end = Some(JobState::Succeeded);
+                let pauses = self.candidates(outermost).into_iter().map(|(rank, _)| rank.2);
+                let deadline = self.deadline.filter(|_| !self.is_reverting);
+                let wake = pauses.min().expect("something can always go on, now or later");
+                self.wake = Some(deadline.map_or(wake, |deadline| wake.min(deadline)));
             }
         }
     }
 
+    fn end(&mut self, state: JobState) {
+        self.request = None;
+        self.end = Some(state);
+    }
+
+    /// It is undone, unless nothing is.
+    fn give_up(&mut self, why: Why) {
+        if self.never_revert {
+            self.cause = Some(why);
+            self.end(JobState::Failed);
+        } else {
+            self.turn(why);
+        }
+    }
+
+    /// It goes back from now on.
+    pub fn turn(&mut self, why: Why) {
+        if !self.is_reverting {
+            self.is_reverting = true;
+            self.cause = Some(why);
+        }
+    }
+
     pub fn leave(&mut self) {
-        self.end = Some(if self.residue().is_empty() { JobState::Cancelled } else { JobState::Failed });
+        self.cause = Some(Why::Cancelled);
+        self.end(if self.residue().is_empty() { JobState::Cancelled } else { JobState::Failed });
     }
 
     /// What has effects, or may.
     pub fn residue(&self) -> Vec<Seat> {
-        let remains = |mark| !matches!(mark, Mark::Skipped | Mark::Undone | Mark::Failed(true));
         let told = self.told.iter().filter(|((called, _), _)| self.names.flow_of(*called).is_none());
-        told.filter(|(_, told)| remains(told.mark)).map(|(seat, _)| seat.clone()).collect()
+        told.filter(|(_, told)| told.mark.has_effects()).map(|(seat, _)| seat.clone()).collect()
     }
 }
 
 /// Going forward.
 impl Interpreter {
+    /// Of a task, the latest in an iteration: an operator may have had it done anew.
     pub fn seat(&self, frame: &Frame<'_>, member: usize) -> Seat {
-        (frame.place.members[member].order, frame.path.clone())
+        self.latest(frame.place.members[member].order, &frame.path)
+    }
+
+    pub fn latest(&self, called: usize, path: &[u32]) -> Seat {
+        let first = (called, path.to_vec());
+        let seats = self.told.range(first.clone()..).map(|(seat, _)| seat);
+        let seats = seats.take_while(|(other, at)| *other == called && at.starts_with(path));
+        seats.last().cloned().unwrap_or(first)
+    }
+
+    /// Where what was undone, or let be, is done anew: one more number.
+    pub fn anew(&self, (called, path): &Seat, around: usize) -> Seat {
+        let number = path.get(around).map_or(1, |number| number + 1);
+        (*called, path[..around].iter().copied().chain([number]).collect())
     }
 
     pub fn mark(&self, frame: &Frame<'_>, member: usize) -> Option<Mark> {
@@ -141,9 +238,9 @@ impl Interpreter {
         self.scopes.get(&(frame.place.members[member].name.clone(), frame.path.clone()))
     }
 
-    fn is_done(&self, frame: &Frame<'_>, member: usize) -> bool {
+    pub fn is_done(&self, frame: &Frame<'_>, member: usize) -> bool {
         if frame.place.members[member].is_task() {
-            return matches!(self.mark(frame, member), Some(Mark::Applied | Mark::Skipped));
+            return matches!(self.mark(frame, member), Some(Mark::Applied | Mark::Passed | Mark::Skipped));
         }
         let mark = self.run(frame, member).map(|run| &run.mark);
         matches!(mark, Some(ScopeMark::Applied | ScopeMark::Skipped))
@@ -166,8 +263,19 @@ impl Interpreter {
         left.take(map.parallel_max.map_or(usize::MAX, |most| most as usize)).collect()
     }
 
+    /// The insides of a scope that count: of tries the last one, of rounds and elements all.
+    pub fn live<'t>(&self, frame: &Frame<'t>, member: usize) -> Vec<Frame<'t>> {
+        let Some(run) = self.run(frame, member) else { return Vec::new() };
+        let numbers = match frame.place.members[member].scope() {
+            Some(Scope::Map(_)) => 0..run.most,
+            Some(Scope::Repeat(_)) => 1..run.number + 1,
+            Some(Scope::Retry(_)) | None => run.number..run.number + 1,
+        };
+        numbers.map(|number| frame.inside(member, number)).collect()
+    }
+
     /// The frames that go forward, from the outside in.
-    fn forward<'t>(&self, frame: &Frame<'t>) -> Vec<Frame<'t>> {
+    pub fn forward<'t>(&self, frame: &Frame<'t>) -> Vec<Frame<'t>> {
         let mut frames = vec![frame.clone()];
         for (index, _) in frame.place.members.iter().enumerate().filter(|(_, member)| !member.is_task()) {
             frames.extend(self.under_way(frame, index).iter().flat_map(|inside| self.forward(inside)));
@@ -188,24 +296,38 @@ impl Interpreter {
     }
 
     /// The frames in which nothing begins any more, as a failure reaches them: each with all that is in it.
-    fn reaches(&self, outermost: &Frame<'_>) -> BTreeSet<Key> {
-        let mut reaches = BTreeSet::new();
+    pub fn reaches(&self, outermost: &Frame<'_>) -> BTreeSet<Key> {
+        self.failures(outermost).into_iter().map(|failure| failure.reach).collect()
+    }
+
+    /// The first of those that no scope tries again.
+    fn first_failure(&self, outermost: &Frame<'_>) -> Option<Failure> {
+        let failures = self.failures(outermost).into_iter();
+        failures.filter(|failure| failure.reach == outermost.key()).min_by_key(|failure| failure.at)
+    }
+
+    /// What failed in this run, where it goes forward.
+    fn failures(&self, outermost: &Frame<'_>) -> Vec<Failure> {
+        let mut failures = Vec::new();
         for frame in self.forward(outermost) {
             for (index, member) in frame.place.members.iter().enumerate() {
-                let failed = if member.is_task() {
+                if member.is_task() {
                     let told = self.told.get(&self.seat(&frame, index));
-                    let told = told.filter(|told| matches!(told.mark, Mark::Failed(_)));
-                    told.map(|told| (told.class.clone(), false))
-                } else {
-                    match self.run(&frame, index).map(|run| run.mark.clone()) {
-                        Some(ScopeMark::Failed { class, all }) => Some((class, all)),
-                        _ => None,
-                    }
-                };
-                reaches.extend(failed.map(|(class, all)| self.reach(&frame, &class, all)));
+                    let is_failed =
+                        |told: &&Told| matches!(told.mark, Mark::Failed(_)) && told.run == self.number;
+                    failures.extend(told.filter(is_failed).map(|told| Failure {
+                        reach: self.reach(&frame, &told.class, false),
+                        at: told.ended,
+                    }));
+                } else if let Some(Run { mark: ScopeMark::Failed { class, all, at }, run, .. }) =
+                    self.run(&frame, index)
+                    && *run == self.number
+                {
+                    failures.push(Failure { reach: self.reach(&frame, class, *all), at: Some(*at) });
+                }
             }
         }
-        reaches
+        failures
     }
 
     /// Up to the innermost scope that will try again; otherwise the whole job.
@@ -215,7 +337,7 @@ impl Interpreter {
             let Some(Scope::Retry(retry)) = step.scope().scope() else { continue };
             let scope = (step.scope().name.clone(), frame.path[..step.depth].to_vec());
             let run = &self.scopes[&scope];
-            if !all && run.number < run.most && !retry.except.iter().any(|except| except == class) {
+            if !all && run.tries() < run.most && !retry.except.iter().any(|except| except == class) {
                 return (scope.0, frame.path[..step.inside].to_vec());
             }
             all |= retry.revert_all || retry.strategy == Strategy::AlwaysRevertAll;
@@ -277,18 +399,39 @@ impl Interpreter {
         let mark = match scope.scope() {
             Some(Scope::Repeat(repeat)) => {
                 let inside = frame.inside(member, run.number);
-                match self.has_come_true(&scope.name, &inside.path, repeat, run.number) {
+                match self.has_come_true(&scope.name, &inside.path, repeat, run.tries()) {
                     Some(true) => ScopeMark::Applied,
-                    Some(false) if run.number < run.most && !may_begin => return false,
-                    Some(false) if run.number < run.most => ScopeMark::Within,
-                    Some(false) => ScopeMark::Failed { class: "host.rounds".to_owned(), all: false },
-                    None => ScopeMark::Failed { class: "host.expression".to_owned(), all: false },
+                    Some(false) if run.tries() < run.most && !may_begin => return false,
+                    Some(false) if run.tries() < run.most => {
+                        return self.run_again(frame, member, &repeat.backoff);
+                    }
+                    Some(false) => self.failed_scope("host.rounds", false),
+                    None => self.failed_scope("host.expression", false),
                 }
             }
             _ => ScopeMark::Applied,
         };
-        let number = run.number + u32::from(mark == ScopeMark::Within);
-        self.scopes.insert((scope.name.clone(), frame.path.clone()), Run { mark, number, ..run });
+        self.scopes.insert((scope.name.clone(), frame.path.clone()), Run { mark, run: self.number, ..run });
+        true
+    }
+
+    pub fn failed_scope(&self, class: &str, all: bool) -> ScopeMark {
+        ScopeMark::Failed { class: class.to_owned(), all, at: self.now }
+    }
+
+    /// A scope runs once more, after its pause.
+    fn run_again(&mut self, frame: &Frame<'_>, member: usize, backoff: &Backoff) -> bool {
+        let scope = (frame.place.members[member].name.clone(), frame.path.clone());
+        let now = self.now;
+        let run = self.scopes.get_mut(&scope).expect("it ran before");
+        match pause((backoff.pause_ms, backoff.pause_ms_max, backoff.factor_percent), run.number - run.first)
+        {
+            0 => {
+                run.mark = ScopeMark::Within;
+                run.number += 1;
+            }
+            pause => run.mark = ScopeMark::Paused(now + pause),
+        }
         true
     }
 
@@ -299,141 +442,24 @@ impl Interpreter {
         };
         let inside = frame.inside(member, run.number);
         let is_clear = (0..inside.place.members.len()).all(|member| self.is_clear(&inside, member));
+        if is_clear {
+            let Some(Scope::Retry(retry)) = frame.place.members[member].scope() else { return false };
+            return may_begin && self.run_again(frame, member, &retry.backoff);
+        }
         let is_stuck = !is_reached && self.is_quiet(&inside) && self.undoable(&inside).is_empty();
-        let (mark, number) = match (is_clear, may_begin) {
-            (true, true) => (ScopeMark::Within, run.number + 1),
-            (false, _) if is_stuck => (ScopeMark::Failed { class: String::new(), all: true }, run.number),
-            _ => return false,
-        };
-        let name = frame.place.members[member].name.clone();
-        self.scopes.insert((name, frame.path.clone()), Run { mark, number, ..run });
-        true
-    }
-
-    /// Begins the first that can. True where something changed.
-    fn begin(&mut self, outermost: &Frame<'_>) -> bool {
-        let mut next: Vec<(Rank, Next<'_>)> = Vec::new();
-        if self.is_reverting {
-            next.extend(self.undoable(outermost));
-        } else {
-            let reaches = self.reaches(outermost);
-            for frame in self.forward(outermost) {
-                if frame.line().iter().any(|key| reaches.contains(key)) {
-                    continue;
-                }
-                for (index, member) in frame.place.members.iter().enumerate() {
-                    let run = self.run(&frame, index).filter(|run| run.mark == ScopeMark::Turned);
-                    if let Some(run) = run {
-                        next.extend(self.undoable(&frame.inside(index, run.number)));
-                    } else if self.can_begin(&frame, index) {
-                        next.push((self.rank(&frame, member), Next::Begin(frame.clone(), index)));
-                    }
-                }
-            }
+        if is_stuck {
+            let name = frame.place.members[member].name.clone();
+            let mark = self.failed_scope("", true);
+            self.scopes.insert((name, frame.path.clone()), Run { mark, run: self.number, ..run });
         }
-        next.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let calls = self.calling().len();
-        let has_room = calls == 0 || calls < self.room;
-        match next.into_iter().next() {
-            None => false,
-            Some((_, Next::Undo(seat))) => {
-                if let Some(told) = self.told.get_mut(&seat).filter(|told| told.mark == Mark::Failed(true)) {
-                    told.mark = Mark::Undone;
-                    return true;
-                }
-                if has_room {
-                    // Of an own revert nothing was told before.
-                    let told = self.told.entry(seat).or_insert_with(|| Told::of(Mark::Undoing));
-                    told.mark = Mark::Undoing;
-                    told.undo_calls += 1;
-                }
-                has_room
-            }
-            Some((_, Next::Begin(frame, member))) => self.begin_member(&frame, member, has_room),
-            Some((_, Next::Settle(..))) => unreachable!("that is said before anything begins"),
-        }
+        is_stuck
     }
+}
 
-    fn can_begin(&self, frame: &Frame<'_>, index: usize) -> bool {
-        let wants = match frame.place.members[index].is_task() {
-            true => matches!(self.mark(frame, index), None | Some(Mark::Again | Mark::Doubt)),
-            false => self.run(frame, index).is_none(),
-        };
-        wants && frame.place.before[index].iter().all(|before| self.is_done(frame, *before))
-    }
-
-    fn rank(&self, frame: &Frame<'_>, member: &Member) -> Rank {
-        let path = frame.path.iter().map(|number| i64::from(*number)).collect();
-        let seat = (member.order, frame.path.clone());
-        let mark = self.told.get(&seat).filter(|_| member.is_task()).map(|told| told.mark);
-        let sort = if member.is_task() { 2 } else { 0 };
-        (sort, mark != Some(Mark::Again), -member.priority, member.order as i64, path)
-    }
-
-    fn begin_member(&mut self, frame: &Frame<'_>, index: usize, has_room: bool) -> bool {
-        let member = &frame.place.members[index];
-        let is_fresh = if member.is_task() { self.mark(frame, index).is_none() } else { true };
-        if let Some(when) = member.when.as_ref().filter(|_| is_fresh) {
-            match self.is_wanted(&member.name, &frame.path, when) {
-                Some(true) => {}
-                Some(false) => {
-                    self.skip(frame, index, when.skips);
-                    return true;
-                }
-                None => {
-                    self.fail_without_call(frame, index);
-                    return true;
-                }
-            }
-        }
-        if !member.is_task() {
-            self.begin_scope(frame, index);
-            return true;
-        }
-        if has_room {
-            let told = self.told.entry(self.seat(frame, index)).or_insert_with(|| Told::of(Mark::Applying));
-            told.mark = Mark::Applying;
-            told.calls += 1;
-        }
-        has_room
-    }
-
-    fn fail_without_call(&mut self, frame: &Frame<'_>, index: usize) {
-        let class = "host.expression".to_owned();
-        if frame.place.members[index].is_task() {
-            let told = Told { class, ..Told::of(Mark::Failed(true)) };
-            self.told.insert(self.seat(frame, index), told);
-        } else {
-            self.fail_scope(frame, index, &class);
-        }
-    }
-
-    fn fail_scope(&mut self, frame: &Frame<'_>, index: usize, class: &str) {
-        let mark = ScopeMark::Failed { class: class.to_owned(), all: false };
-        let name = frame.place.members[index].name.clone();
-        let run = Run { mark, number: 0, most: 0, list: Vec::new() };
-        self.scopes.insert((name, frame.path.clone()), run);
-    }
-
-    fn begin_scope(&mut self, frame: &Frame<'_>, index: usize) {
-        let scope = &frame.place.members[index];
-        let list = scope.scope().and_then(Scope::over).map(|over| {
-            let list = self.resolve(&scope.name, &frame.path, over);
-            list.and_then(|list| list.as_array().cloned())
-        });
-        let (most, list) = match (scope.scope(), list) {
-            (_, Some(None)) => return self.fail_scope(frame, index, "host.list"),
-            (Some(Scope::Retry(_)), Some(Some(list))) if list.is_empty() => {
-                return self.fail_scope(frame, index, "host.nothing_to_try");
-            }
-            (_, Some(Some(list))) => (list.len() as u32, list),
-            (Some(Scope::Retry(ScopeRetry { strategy: Strategy::Times(times), .. })), None) => {
-                ((*times).max(1), Vec::new())
-            }
-            (Some(Scope::Repeat(repeat)), None) => (repeat.rounds_max, Vec::new()),
-            (_, None) => (1, Vec::new()),
-        };
-        let run = Run { mark: ScopeMark::Within, number: 1, most, list };
-        self.scopes.insert((scope.name.clone(), frame.path.clone()), run);
-    }
+/// The pause after so many tries but one: the first, the longest, and by how many percent each is of the one before. All
+/// are so short that the draw, which takes up to a fifth away, takes nothing.
+pub fn pause((first, longest, percent): (Moment, Moment, u32), tries: u32) -> Moment {
+    let grown = first * Moment::from(percent).pow(tries) / Moment::from(100_u32).pow(tries);
+    assert!(longest < 10, "a draw would make it shorter");
+    grown.min(longest)
 }
