@@ -546,5 +546,6 @@ fn what_was_accepted_after_a_call_that_failed_has_not_failed() {
     }
     bench.decide(|d| d.cancel(CancelMode::Revert, "enough".into())).expect("it waits");
     assert_eq!(bench.run(), JobState::Reverted);
-    assert_eq!(class_of(&told(&bench, "m.revert")[0].0), "applied");
+    let end = &told(&bench, "m.revert")[0].0;
+    assert!(matches!(end, End::Partial { failure: None, is_interrupted: false, .. }), "{end:?}");
 }
