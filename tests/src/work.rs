@@ -257,6 +257,17 @@ pub fn json_of(payload: &v1::Payload) -> Value {
     serde_json::from_slice(&payload.bytes).expect("a payload of JSON is JSON")
 }
 
+/// What an operator decides about the failed revert of a task.
+pub fn resolve(job: &str, task: &str, resolution: v1::Resolution) -> v1::ResolveJobRequest {
+    v1::ResolveJobRequest {
+        job: job.to_owned(),
+        task: Some(instance(task)),
+        resolution: resolution.into(),
+        reason: "seen to".to_owned(),
+        etag: String::new(),
+    }
+}
+
 /// A name without rounds.
 pub fn instance(task: &str) -> v1::TaskInstanceName {
     v1::TaskInstanceName { task: task.to_owned(), iteration: Vec::new() }

@@ -30,6 +30,7 @@ pub mod undo;
 pub mod verb;
 pub mod view;
 pub mod wait;
+pub mod work;
 
 pub use document::FlowDocument;
 pub use file::read;

@@ -52,9 +52,7 @@ pub enum Rejected {
     Answered { job: crate::id::JobId, task: String, principal: String, answer: &'static str },
     #[error("approval {task} of job {job} is not asked of {principal}; it is asked of {principals}")]
     NotAsked { job: crate::id::JobId, task: String, principal: String, principals: String },
-    #[error(
-        "job {job} is a child of job {parent}: ask that to {verb} it, or an undoing or retry would not be known there"
-    )]
+    #[error("cannot {verb} job {job}: it is a child of job {parent}; {verb} that, which takes it along")]
     Child { job: crate::id::JobId, parent: crate::id::JobId, verb: &'static str },
     #[error("job {job} is claimed by host {host}")]
     Claimed { job: crate::id::JobId, host: crate::id::HostId },

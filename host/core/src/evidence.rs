@@ -103,17 +103,6 @@ impl TaskInstance {
         self.undo.push(undo.clone());
         self.undo_attempts.push(attempt);
     }
-
-    /// Whether a row says what entries make of it. One of a host that did not keep which attempt wrote an undo record, or
-    /// which entry began it, says nothing of that.
-    pub fn is_told_by(&self, row: &Self) -> bool {
-        let unknown = self.undo_attempts.len().saturating_sub(row.undo_attempts.len());
-        if unknown == 0 && self.begun == row.begun {
-            return self == row;
-        }
-        let begun = if row.begun == 0 { 0 } else { self.begun };
-        Self { begun, undo_attempts: self.undo_attempts[unknown..].to_vec(), ..self.clone() } == *row
-    }
 }
 
 #[cfg(test)]
@@ -160,6 +149,13 @@ mod tests {
             row.undo_attempts = vec![attempt];
             assert_eq!(made.is_told_by(&row), is_it);
         }
+        // Which entry began it is not known of an old row, and of any other it is said.
+        made.started = Some(chrono::DateTime::UNIX_EPOCH);
+        made.begin_at(true, 4);
+        for (begun, is_it) in [(0, true), (4, true), (3, false)] {
+            assert_eq!(made.is_told_by(&TaskInstance { begun, ..made.clone() }), is_it);
+        }
+        row = old_row(&made);
         row.undo_attempts = vec![1, 1, 2];
         assert!(!made.is_told_by(&row), "it says more than there is");
         assert!(!made.is_told_by(&TaskInstance { retries: 1, ..old_row(&made) }));

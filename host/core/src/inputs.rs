@@ -50,21 +50,30 @@ impl Job {
             (_, _, Inputs::Arguments) => return Ok(Value::Object(self.arguments())),
         };
         let frame = FrameName::of(&self.plan, &seat);
+        self.resolve_all(&task.name, &frame, field, inputs).map(Value::Object)
+    }
+
+    /// What a task is given, or the job that a node is, for the inputs of that field of it.
+    pub(crate) fn resolve_all(
+        &self,
+        reader: &str,
+        frame: &FrameName,
+        field: &str,
+        inputs: &BTreeMap<String, Input>,
+    ) -> Result<Map<String, Value>, Problems> {
         let mut object = Map::new();
         let mut problems = Problems::default();
         for (property, input) in inputs {
-            match self.resolve(&task.name, &frame, input) {
-                Some(value) => {
-                    object.insert(property.clone(), value);
-                }
+            match self.resolve(reader, frame, input) {
+                Some(value) => drop(object.insert(property.clone(), value)),
                 None if matches!(input, Input::Optional(_)) => {}
                 None => problems.add(
-                    format!("tasks.{}.{field}.{property}", task.name),
+                    format!("tasks.{reader}.{field}.{property}"),
                     "nothing gives a value: neither an argument nor a task before it",
                 ),
             }
         }
-        problems.or(Value::Object(object))
+        problems.or(object)
     }
 
     /// What the own revert of a flow is given, in the frame that is the inside of the flow. What nobody inside came to

@@ -154,7 +154,7 @@ pub struct TaskInstance {
     pub started: Option<DateTime<Utc>>,
     /// The number of the entry that began it, of an own revert that of its first call: clocks stand still. 0 where that
     /// is not known, as an older version of the host kept it.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_unknown")]
     pub begun: u64,
     /// When the latest apply ended; absent while it runs, and for ever where its host was lost.
     pub apply_ended: Option<DateTime<Utc>>,
@@ -191,7 +191,7 @@ pub struct TaskInstance {
     pub child: Option<Link>,
 }
 
-fn is_none(sequence: &u64) -> bool {
+fn is_unknown(sequence: &u64) -> bool {
     *sequence == 0
 }
 
@@ -274,6 +274,17 @@ impl TaskInstance {
         }
     }
 
+    /// Whether a row says what entries make of it. One of a host that did not keep which attempt wrote an undo record, or
+    /// which entry began it, says nothing of that.
+    pub fn is_told_by(&self, row: &Self) -> bool {
+        let unknown = self.undo_attempts.len().saturating_sub(row.undo_attempts.len());
+        if unknown == 0 && self.begun == row.begun {
+            return self == row;
+        }
+        let begun = if row.begun == 0 { 0 } else { self.begun };
+        Self { begun, undo_attempts: self.undo_attempts[unknown..].to_vec(), ..self.clone() } == *row
+    }
+
     /// It is a scope, which has no calls and no effects of its own.
     pub fn is_scope(&self) -> bool {
         self.plugin.is_none() && !self.is_wait
@@ -345,6 +356,14 @@ impl TaskInstance {
     /// An operator let the effect be: it is not undone any more.
     pub fn is_let_be(&self) -> bool {
         matches!(self.state, TaskState::Accepted | TaskState::SkippedRevert)
+    }
+
+    /// It failed before it began, as its condition could not be evaluated, or what a scope runs for.
+    pub(crate) fn is_undecided(&self) -> bool {
+        let has_begun = self.attempt > 0 || self.scope.as_ref().is_some_and(|scope| scope.iteration > 0);
+        !has_begun
+            && self.fault.is_some()
+            && matches!(self.state, TaskState::ApplyFailed | TaskState::Reverted)
     }
 
     /// It waits for an answer, and has none yet.

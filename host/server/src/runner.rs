@@ -4,6 +4,7 @@
 //! ended. While the store is down it keeps them, and neither spins nor gives them up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ mod desk;
 mod journal;
 mod preparation;
 
+/// How often the stored job is looked at while its calls run: a bulletin may be lost, and another process sends none.
+const LOOK_PERIOD: Duration = Duration::from_secs(3);
+
 /// What a runner needs. One for all jobs.
 pub struct Runner {
     engine: Arc<Engine>,
@@ -34,6 +38,7 @@ pub struct Runner {
     stopping: CancellationToken,
     /// Running calls are cut short.
     aborting: CancellationToken,
+    look_period: Duration,
 }
 
 /// Why a runner lets go of a job. None of them is an error of the job.
@@ -53,7 +58,13 @@ impl Runner {
         stopping: CancellationToken,
         aborting: CancellationToken,
     ) -> Self {
-        Self { engine, registry, slots, guests, stopping, aborting }
+        Self { engine, registry, slots, guests, stopping, aborting, look_period: LOOK_PERIOD }
+    }
+
+    /// Looks at the stored jobs as often as that, in the place of every three seconds.
+    #[must_use]
+    pub fn looking_every(self, look_period: Duration) -> Self {
+        Self { look_period, ..self }
     }
 
     /// Claims the job, if it is still to be had, and runs it as far as it goes. `slot` is for its first call.

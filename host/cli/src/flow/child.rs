@@ -1,19 +1,15 @@
 //! Child jobs in flow documents.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use windlass_proto::v1;
 use windlass_proto::v1::child_job::Work;
 
 use super::checked::{Checked, unique};
 use super::document::{FlowDocument, InputDocument, Pause, inputs_of_wire, wire_of_inputs};
-use super::reference;
+use super::work::WorkDocument;
 
 /// A job of its own, which undoing the node undoes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -33,61 +29,6 @@ pub struct ChildDocument {
     /// How long it may take, up to 366 days, which it is where absent. Then it has failed, and is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Pause>,
-}
-
-/// What a child job does.
-#[derive(Debug)]
-enum WorkDocument {
-    Stored(v1::FlowReference),
-    Written(Box<Checked<FlowDocument>>),
-}
-
-impl Serialize for WorkDocument {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Stored(name) => serializer.serialize_str(&reference::written(name)),
-            Self::Written(flow) => flow.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkDocument {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = WorkDocument;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("NAME or NAME@REVISION of a stored flow, or a flow")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-                reference::named(name).map(WorkDocument::Stored).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Checked::deserialize(MapAccessDeserializer::new(map))
-                    .map(|flow| WorkDocument::Written(Box::new(flow)))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl JsonSchema for WorkDocument {
-    fn schema_name() -> Cow<'static, str> {
-        "JobFlow".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let flow = generator.subschema_for::<Checked<FlowDocument>>();
-        schemars::json_schema!({
-            "description": "NAME or NAME@REVISION of a stored flow, or a flow.",
-            "anyOf": [{"type": "string", "pattern": "^[A-Za-z0-9_.-]+(@[1-9][0-9]*)?$"}, flow],
-        })
-    }
 }
 
 impl ChildDocument {

@@ -1,14 +1,11 @@
 //! Submitting jobs: one, many, or one that was there before.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
 use prost_types::Timestamp;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use windlass_proto::v1;
 use windlass_proto::v1::submit_job_result::Outcome;
@@ -17,8 +14,7 @@ use super::view::JobView;
 use super::wait::{self, WaitArguments};
 use crate::arguments::{self, Arguments};
 use crate::exit::Exit;
-use crate::flow::checked::Checked;
-use crate::flow::{FlowDocument, reference};
+use crate::flow::work::WorkDocument;
 use crate::grant::GrantArguments;
 use crate::output::{Format, Show};
 use crate::problem::Problem;
@@ -137,7 +133,7 @@ pub struct BatchArguments {
 struct JobDocument {
     plugin: Option<String>,
     action: Option<String>,
-    flow: Option<FlowField>,
+    flow: Option<WorkDocument>,
     #[serde(default)]
     arguments: BTreeMap<String, Box<RawValue>>,
     at: Option<String>,
@@ -154,38 +150,6 @@ struct JobDocument {
     request_id: Option<String>,
 }
 
-/// A flow, or as a text the name of a stored one.
-#[derive(Debug)]
-enum FlowField {
-    Whole(Box<Checked<FlowDocument>>),
-    Stored(v1::FlowReference),
-}
-
-impl<'de> Deserialize<'de> for FlowField {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = FlowField;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a flow, or NAME[@REVISION] of a stored one")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                reference::parse(text).map(FlowField::Stored).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Checked::deserialize(MapAccessDeserializer::new(map))
-                    .map(|flow| FlowField::Whole(Box::new(flow)))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GrantsDocument {
@@ -198,8 +162,8 @@ impl JobDocument {
     fn request(self, dry_run: bool) -> Result<v1::SubmitJobRequest, String> {
         use v1::work::Kind;
         let kind = match (self.flow, self.plugin, self.action) {
-            (Some(FlowField::Whole(flow)), None, None) => Kind::Flow(flow.0.wire()),
-            (Some(FlowField::Stored(reference)), None, None) => Kind::Reference(reference),
+            (Some(WorkDocument::Written(flow)), None, None) => Kind::Flow(flow.0.wire()),
+            (Some(WorkDocument::Stored(reference)), None, None) => Kind::Reference(reference),
             (None, Some(plugin), Some(action)) => {
                 Kind::Action(v1::Action { plugin, action, digest: String::new() })
             }

@@ -1,7 +1,7 @@
 //! Child jobs: when a parent orders what, what it makes of their ends, and how a child hears and tells.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::call::Direction;
 use crate::child::{Child, ChildEnd, Link, Order, Parent};
@@ -55,7 +55,7 @@ pub(super) fn fact(job: &Job, child: &Child, seat: &Seat, now: DateTime<Utc>) ->
 fn over(instance: &TaskInstance, child: &Child) -> Fact {
     let (task, attempt) = (instance.name.clone(), instance.attempt);
     let Some(Answer::Child(end)) = &instance.answer else {
-        let job = instance.child.as_ref().map(|link| link.job.to_string()).unwrap_or_default();
+        let job = instance.child.as_ref().expect("a child that is waited for was ordered").job;
         let message = format!("job {job} did not end within {} s", child.timeout_ms / 1_000);
         let fault = Fault::new(HOST_LATE, message);
         return Fact::TaskApplyFailed { task, attempt, fault, how: Failed::Broken };
@@ -149,26 +149,15 @@ impl Job {
 
     /// The job that a node is, on behalf of whoever its parent runs for.
     pub fn birth(&self, task: &InstanceName, created: DateTime<Utc>) -> Result<Birth<'_>, Problems> {
-        let mut problems = Problems::default();
-        let path = format!("tasks.{}", task.task);
         let link = self.instances.get(task).and_then(|instance| instance.child.as_ref());
         let (Some(child), Some(seat), Some(link)) = (self.child(&task.task), self.plan.seat_of(task), link)
         else {
-            problems.add(path, "is no child job that was ordered");
+            let mut problems = Problems::default();
+            problems.add(format!("tasks.{}", task.task), "is no child job that was ordered");
             return Err(problems);
         };
         let frame = FrameName::of(&self.plan, &seat);
-        let mut arguments = Map::new();
-        for (name, input) in &child.inputs {
-            match self.resolve(&task.task, &frame, input) {
-                Some(value) => drop(arguments.insert(name.clone(), value)),
-                None if matches!(input, crate::flow::Input::Optional(_)) => {}
-                None => problems.add(
-                    format!("{path}.inputs.{name}"),
-                    "nothing gives a value: neither an argument nor a task before it",
-                ),
-            }
-        }
+        let arguments = self.resolve_all(&task.task, &frame, "inputs", &child.inputs)?;
         let parent = &self.spec;
         let spec = JobSpec {
             id: link.job,
@@ -187,7 +176,7 @@ impl Job {
             created,
         };
         let priority = child.priority.unwrap_or(self.status.priority);
-        problems.or(Birth { spec, child, priority })
+        Ok(Birth { spec, child, priority })
     }
 
     /// How it ended, for its parent; none where it has not ended.

@@ -291,9 +291,10 @@ impl Decision<'_> {
     /// Leaves a task or scope out whose condition does not hold; false where it runs.
     pub(super) fn leave_out(&mut self, seat: &Seat) -> bool {
         let view = self.job.view();
-        // Its verdict is stored with its first entry.
-        let Some(when) = self.condition(seat).filter(|_| view.current(seat).is_none()) else { return false };
-        let name = self.name(seat);
+        // Its verdict is stored with its first entry; where there was none, an operator's retry asks again.
+        let is_open = view.current(seat).is_none_or(TaskInstance::is_undecided);
+        let Some(when) = self.condition(seat).filter(|_| is_open) else { return false };
+        let name = self.undecided_name(seat);
         let frame = FrameName::of(view.plan, seat);
         let value = |read: &str| self.job.lookup(&name.task, &frame, read);
         match Expression::parse(&when.condition).and_then(|condition| condition.holds(value)) {
@@ -316,6 +317,17 @@ impl Decision<'_> {
         true
     }
 
+    /// The instance that gets a verdict: what was said to be undone has an end of its own.
+    fn undecided_name(&self, seat: &Seat) -> InstanceName {
+        match self.job.view().current(seat) {
+            Some(instance) if instance.state == TaskState::Reverted && !instance.is_scope() => {
+                instance.name.next(&seat.path)
+            }
+            Some(instance) => instance.name.clone(),
+            None => self.name(seat),
+        }
+    }
+
     fn condition(&self, seat: &Seat) -> Option<When> {
         let place = self.job.plan.place(seat.node);
         self.job.flow.node_at(&place)?.when().cloned()
@@ -323,10 +335,10 @@ impl Decision<'_> {
 
     /// Leaves out a task, or a scope with all that is in it.
     fn skip(&mut self, seat: &Seat, by: &str) {
-        if self.job.view().current(seat).is_some() {
+        if !self.job.view().current(seat).is_none_or(TaskInstance::is_undecided) {
             return;
         }
-        let (name, by) = (self.name(seat), by.to_owned());
+        let (name, by) = (self.undecided_name(seat), by.to_owned());
         let Some(inside) = self.job.plan.inside(seat.node) else {
             return self.record(Fact::TaskSkipped { task: name, by });
         };

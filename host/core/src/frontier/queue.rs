@@ -9,8 +9,9 @@ use crate::call::Direction;
 use crate::plan::Plan;
 
 /// Where in the queue: the smaller goes first. Scopes and waits take no call, and so are never behind one that there is
-/// no room for: what a wait is to be told must not come before it. What is undone to be tried again comes before what is begun; of each sort what has rested comes first, then it goes by priority, then in the order of definition; going
-/// back in the opposite order.
+/// no room for: what a wait is to be told must not come before it. What is undone to be tried again comes before what is
+/// begun; of each sort what has rested comes first, then it goes by priority, then in the order of definition; going back
+/// in the opposite order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     sort: Sort,

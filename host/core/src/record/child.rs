@@ -16,6 +16,9 @@ impl Job {
         let link = self.instances.get(name).and_then(|instance| instance.child.as_ref());
         let known = link.map_or(0, |link| link.number);
         match fact {
+            Fact::TaskWaiting { .. } if self.child(&name.task).is_some() => {
+                Err(format!("{name} is a child job, which is ordered"))
+            }
             Fact::ChildOrdered { number, .. } if self.child(&name.task).is_none() || *number != known + 1 => {
                 Err(format!("{name} has no order {number}: the last one was {known}"))
             }

@@ -18,7 +18,8 @@ impl Job {
             None => TaskInstance::pending(name.clone(), None),
         };
         let state = state_after(fact).ok_or("the fact is about no scope")?;
-        if !may_become(instance.state, state) {
+        let is_decided_late = state == TaskState::Skipped && instance.is_undecided();
+        if !may_become(instance.state, state) && !is_decided_late {
             let (from, to) = (instance.state.word(), state.word());
             return Err(format!("a scope that is {from} does not become {to}"));
         }

@@ -21,6 +21,8 @@ impl Job {
             Some(TaskState::ApplyFailed) if (instance.attempt == 0) != (fact.attempt() == 0) => {
                 Err(format!("attempt {} did not begin", fact.attempt()))
             }
+            // An operator's retry asked once more whether it runs.
+            Some(TaskState::Skipped | TaskState::ApplyFailed) if instance.is_undecided() => Ok(()),
             Some(state) => {
                 let by_table = || match instance.is_wait {
                     true if is_child(instance, fact) => child_may_become(instance.state, state),
@@ -194,7 +196,12 @@ fn take(instance: &mut TaskInstance, fact: &Fact, at: DateTime<Utc>, run: u32) {
         Fact::UndoRecorded { attempt, undo, .. } => instance.take_undo(*attempt, undo),
         Fact::TaskHeld { .. } => instance.is_held = true,
         Fact::ChildOrdered { .. } | Fact::ChildTold { .. } => take_child(instance, fact, at),
-        Fact::TaskSkipped { by, .. } => instance.skipped_by = Some(by.clone()),
+        Fact::TaskSkipped { by, .. } => {
+            instance.skipped_by = Some(by.clone());
+            // What kept it from being decided does so no more.
+            instance.failed = None;
+            instance.apply_ended = None;
+        }
         Fact::Progressed { fraction, message, .. } => instance.progress = Some((*fraction, message.clone())),
         _ => {
             take_apply(instance, fact, before, at);

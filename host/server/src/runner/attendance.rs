@@ -19,9 +19,6 @@ use super::desk::Desk;
 use super::journal::{FLUSH_PERIOD, RunningJournal};
 use crate::engine::news::Bulletin;
 
-/// Every how many flushes the stored job is looked at.
-const LOOK_FLUSHES: u32 = 3;
-
 impl Runner {
     /// Runs the guest. None where the host stops before it has finished, or the claim is lost: then the guest has
     /// ended as well.
@@ -35,7 +32,7 @@ impl Runner {
         let mut guest = AbortOnDropHandle::new(guest);
         // Not from now on: even the first tick of an interval takes up to a millisecond, and most calls take less.
         let mut flush = tokio::time::interval_at(Instant::now() + FLUSH_PERIOD, FLUSH_PERIOD);
-        let mut flushes = 0_u32;
+        let mut look_at = Instant::now() + self.look_period;
         loop {
             let must_end = tokio::select! {
                 ended = &mut guest => {
@@ -48,8 +45,11 @@ impl Runner {
                 () = desk.lost.cancelled() => true,
                 _ = flush.tick() => {
                     journal.flush().await;
-                    flushes = flushes.wrapping_add(1);
-                    flushes.is_multiple_of(LOOK_FLUSHES) && self.look(id, epoch, &journal).await
+                    let is_time = look_at <= Instant::now();
+                    if is_time {
+                        look_at = Instant::now() + self.look_period;
+                    }
+                    is_time && self.look(id, epoch, &journal).await
                 }
                 bulletin = bulletins.recv() => match bulletin {
                     // Bulletins of commits before the call may arrive late, and out of order.

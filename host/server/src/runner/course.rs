@@ -8,7 +8,6 @@
 //! News of it comes by bulletin, and by looking now and then, and the job goes on at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future;
 use tokio::sync::OwnedSemaphorePermit;
@@ -42,10 +41,6 @@ enum Next {
     /// Somebody else recorded something of the job.
     Changed,
 }
-
-/// How often the stored job is looked at while it waits for something and calls run: a bulletin may be lost, and another
-/// process sends none.
-const LOOK_PERIOD: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(super) struct Course {
@@ -120,7 +115,7 @@ impl Course {
         let now = runner.engine.now();
         let (wanted, next_try) = self.desk.read(|job| (job.wanted_calls(now), job.next_try())).await;
         // What waits for an answer gives up some day, and so has a next try.
-        let look_at = next_try.map(|_| self.looked + LOOK_PERIOD);
+        let look_at = next_try.map(|_| self.looked + runner.look_period);
         let may_begin = !self.is_cut && !runner.stopping.is_cancelled();
         let rested = async {
             match next_try.filter(|next_try| may_begin && *next_try > now) {
@@ -260,7 +255,7 @@ async fn changed(
             },
             () = look => {
                 *looked = Instant::now();
-                look_at = Some(*looked + LOOK_PERIOD);
+                look_at = Some(*looked + runner.look_period);
                 runner.stored_sequence(desk.id()).await
             }
         };

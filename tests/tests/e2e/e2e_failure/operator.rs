@@ -2,20 +2,9 @@
 
 use serde_json::json;
 use tonic::Code;
-use windlass_proto::v1;
 use windlass_proto::v1::{JobState, Resolution, TaskState};
 use windlass_tests::harness::{TestHost, code};
-use windlass_tests::work::{Shape as _, flow, instance, literal, task};
-
-fn resolve(job: &str, task: &str, resolution: Resolution) -> v1::ResolveJobRequest {
-    v1::ResolveJobRequest {
-        job: job.to_owned(),
-        task: Some(instance(task)),
-        resolution: resolution.into(),
-        reason: "seen to".to_owned(),
-        etag: String::new(),
-    }
-}
+use windlass_tests::work::{Shape as _, flow, instance, literal, resolve, task};
 
 /// `a`, a task that cannot be undone, and a failure that happens once.
 async fn stuck(host: &TestHost) -> String {

@@ -8,17 +8,9 @@ use tonic::Code;
 use windlass_proto::v1;
 use windlass_proto::v1::{CancelMode, JobState, Pattern, Resolution, TaskState};
 use windlass_tests::harness::TestHost;
-use windlass_tests::work::{Shape as _, child, flow, gate, instance, literal, nested, pattern, task, times};
-
-fn resolve(job: &str, task: &str, resolution: Resolution) -> v1::ResolveJobRequest {
-    v1::ResolveJobRequest {
-        job: job.to_owned(),
-        task: Some(instance(task)),
-        resolution: resolution.into(),
-        reason: "seen to".to_owned(),
-        etag: String::new(),
-    }
-}
+use windlass_tests::work::{
+    Shape as _, child, flow, gate, instance, literal, nested, pattern, resolve, task, times,
+};
 
 /// The changes of one task alone: what is side by side has no order.
 async fn trace_of(host: &TestHost, job: &str, task: &str) -> String {

@@ -12,14 +12,14 @@ use windlass_core::job::{Cause, JobState};
 use windlass_proto::v1;
 use windlass_proto::v1::InDoubt;
 use windlass_proto::v1::watch_job_response::Event;
-use windlass_tests::crash::point::{CrashPoint, Side, Write};
+use windlass_tests::crash::point::CrashPoint;
 use windlass_tests::crash::process::{HostProcess, crash_host};
 use windlass_tests::crash::site::Site;
-use windlass_tests::crash::witness::{self, Found};
+use windlass_tests::crash::witness::Found;
+use windlass_tests::ledger::LedgerLine;
 use windlass_tests::work::{Shape as _, literal, remote, task};
-use windlass_tests::{invariants, ledger::LedgerLine};
 
-use super::matrix::{Case, REQUEST, check_left, live};
+use super::matrix::{Case, REQUEST, at_every_commit, check_left, live, settled};
 
 /// More commits than such a life takes.
 const COMMITS_MAX: u64 = 64;
@@ -62,22 +62,10 @@ fn case(in_doubt: InDoubt) -> Case {
 /// Dies at one commit after the other, on both sides of each, until a life has no more of them.
 pub async fn at_every_write(binary: &'static str, in_doubt: InDoubt) -> Seen {
     let case = case(in_doubt);
-    let mut seen = Seen::default();
-    for number in 1..=COMMITS_MAX {
-        let point = |side| CrashPoint { write: Write::Commit, number, side };
-        let (before, after) = (point(Side::Before), point(Side::After));
-        let (before, after) =
-            tokio::join!(dies_at(binary, &case, in_doubt, before), dies_at(binary, &case, in_doubt, after));
-        if before.is_none() && after.is_none() {
-            return seen;
-        }
-        seen.commits = number;
-        for left in before.into_iter().chain(after).filter(|left| left.is_doubted) {
-            seen.doubts += 1;
-            seen.made += usize::from(left.was_made);
-        }
-    }
-    panic!("a life does not need {COMMITS_MAX} commits: {seen:?}");
+    let (commits, left) =
+        at_every_commit(COMMITS_MAX, async |point| dies_at(binary, &case, in_doubt, point).await).await;
+    let doubted = || left.iter().filter(|left| left.is_doubted);
+    Seen { commits, doubts: doubted().count(), made: doubted().filter(|left| left.was_made).count() }
 }
 
 /// None where the host lived on, for it had fewer commits.
@@ -123,14 +111,7 @@ async fn go_on(host: &HostProcess, case: &Case, site: &Site) -> Result<(), Statu
 
 /// The end is what the task says; `left` is none where nothing died.
 async fn check_end(site: &Site, left: Option<&Left>, in_doubt: InDoubt, point: CrashPoint) {
-    let store = site.store().await;
-    let mut jobs = witness::jobs(&*store).await;
-    let lines = site.lines();
-    invariants::check(&*store, &lines).await;
-    assert_eq!(store.claims().await.expect("claims can be listed"), [], "{point}: nobody has it any more");
-    store.close().await;
-    assert_eq!(jobs.len(), 1, "{point}: one request, one job");
-    let found = jobs.remove(0);
+    let (found, lines) = settled(site, point).await;
     let doubted = left.filter(|left| left.is_doubted);
     let is_undone = doubted.is_some() && in_doubt == InDoubt::Revert;
     let expected = if is_undone { JobState::Reverted } else { JobState::Succeeded };

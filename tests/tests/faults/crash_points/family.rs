@@ -6,12 +6,14 @@ use windlass_core::job::{Job, JobState};
 use windlass_proto::v1;
 use windlass_proto::v1::watch_job_response::Event;
 use windlass_tests::crash::client::{Client, is_lost};
-use windlass_tests::crash::point::{CrashPoint, Side, Write};
+use windlass_tests::crash::point::CrashPoint;
 use windlass_tests::crash::process::{Ended, Started, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
 use windlass_tests::work::flow;
 use windlass_tests::{invariants, plugins};
+
+use super::matrix::at_every_commit;
 
 /// More commits than such a life takes.
 const COMMITS_MAX: u64 = 96;
@@ -43,23 +45,16 @@ pub struct Seen {
 /// Dies at one commit after the other, on both sides of each, until a life has no more of them. How many it has depends
 /// on what is told together.
 pub async fn at_every_write(binary: &'static str, family: &Family) -> Seen {
-    let mut seen = Seen::default();
-    for number in 1..=COMMITS_MAX {
-        let point = |side| CrashPoint { write: Write::Commit, number, side };
-        let (before, after) = (point(Side::Before), point(Side::After));
-        let (before, after) = tokio::join!(dies_at(binary, family, before), dies_at(binary, family, after));
-        if before.is_none() && after.is_none() {
-            return seen;
-        }
-        seen.commits = number;
-        for left in before.into_iter().chain(after) {
-            let jobs = || left.iter().map(|found| &found.job);
-            seen.orders += usize::from(jobs().any(|job| job.status.orders > 0));
-            seen.ends += usize::from(jobs().any(|job| job.status.owes_end));
-            seen.unborn += usize::from(left.len() == 1 && jobs().any(|job| job.status.orders > 0));
-        }
+    let (commits, left) =
+        at_every_commit(COMMITS_MAX, async |point| dies_at(binary, family, point).await).await;
+    let has = |left: &&Vec<Found>, is_it: fn(&Job) -> bool| left.iter().any(|found| is_it(&found.job));
+    let has_orders = |left: &&Vec<Found>| has(left, |job| job.status.orders > 0);
+    Seen {
+        commits,
+        orders: left.iter().filter(has_orders).count(),
+        ends: left.iter().filter(|left| has(left, |job| job.status.owes_end)).count(),
+        unborn: left.iter().filter(|left| left.len() == 1 && has_orders(left)).count(),
     }
-    panic!("a life does not need {COMMITS_MAX} commits: {seen:?}");
 }
 
 /// What the dead host left; none where the host lived on, for it had fewer commits.

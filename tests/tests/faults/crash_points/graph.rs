@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windlass_tests::crash::point::{CrashPoint, Side, Write};
+use windlass_tests::crash::point::CrashPoint;
 use windlass_tests::crash::site::Site;
-use windlass_tests::crash::witness;
-use windlass_tests::{invariants, ledger::LedgerLine};
+use windlass_tests::ledger::LedgerLine;
 
-use super::matrix::{Case, check_left, live};
+use super::matrix::{Case, at_every_commit, check_left, live, settled};
 
 /// More commits than such a life takes.
 const COMMITS_MAX: u64 = 64;
@@ -24,18 +23,9 @@ pub struct Seen {
 /// Dies at one commit after the other, on both sides of each, until a life has no more of them. How many it has
 /// depends on which calls end together.
 pub async fn at_every_write(binary: &'static str, case: &Case) -> Seen {
-    let mut seen = Seen::default();
-    for number in 1..=COMMITS_MAX {
-        let point = |side| CrashPoint { write: Write::Commit, number, side };
-        let (before, after) = (point(Side::Before), point(Side::After));
-        let (before, after) = tokio::join!(dies_at(binary, case, before), dies_at(binary, case, after));
-        if before.is_none() && after.is_none() {
-            return seen;
-        }
-        seen.commits = number;
-        seen.in_doubt = before.into_iter().chain(after).fold(seen.in_doubt, usize::max);
-    }
-    panic!("a life does not need {COMMITS_MAX} commits: {seen:?}");
+    let (commits, in_doubt) =
+        at_every_commit(COMMITS_MAX, async |point| dies_at(binary, case, point).await).await;
+    Seen { commits, in_doubt: in_doubt.into_iter().max().unwrap_or(0) }
 }
 
 /// How many calls were in doubt; none where the host lived on, for it had fewer commits.
@@ -58,14 +48,7 @@ async fn dies_at(binary: &str, case: &Case, point: CrashPoint) -> Option<usize> 
 
 /// The end is the one of an uncrashed run: the same calls, each made once, or once more where it was in doubt.
 async fn check_end(site: &Site, case: &Case, point: CrashPoint) {
-    let store = site.store().await;
-    let mut jobs = witness::jobs(&*store).await;
-    let lines = site.lines();
-    invariants::check(&*store, &lines).await;
-    assert_eq!(store.claims().await.expect("claims can be listed"), [], "{point}: nobody has it any more");
-    store.close().await;
-    assert_eq!(jobs.len(), 1, "{point}: one request, one job");
-    let found = jobs.remove(0);
+    let (found, lines) = settled(site, point).await;
     assert_eq!(found.job.status.state, case.state, "{point}: {:#?}", found.job.status);
     assert!(found.job.status.residue.is_empty(), "{point}");
     assert_eq!(found.job.instances.len(), case.instances, "{point}: no instance is made twice");

@@ -17,6 +17,7 @@ use windlass_tests::crash::point::{CrashPoint, Side, Write};
 use windlass_tests::crash::process::{Ended, HostProcess, Started, crash_host};
 use windlass_tests::crash::site::Site;
 use windlass_tests::crash::witness::{self, Found};
+use windlass_tests::ledger::LedgerLine;
 use windlass_tests::work::flow;
 use windlass_tests::{invariants, plugins};
 
@@ -167,6 +168,33 @@ pub async fn live(
             (Some(asked), host.stop().await)
         }
     }
+}
+
+/// Dies at one commit after the other, on both sides of each, until a life has no more of them: how many there are may
+/// depend on what ends, or is told, together. Gives the last at which a host died, and what each death left.
+pub async fn at_every_commit<T>(most: u64, dies_at: impl AsyncFn(CrashPoint) -> Option<T>) -> (u64, Vec<T>) {
+    let mut left = Vec::new();
+    for number in 1..=most {
+        let point = |side| CrashPoint { write: Write::Commit, number, side };
+        let (before, after) = tokio::join!(dies_at(point(Side::Before)), dies_at(point(Side::After)));
+        if before.is_none() && after.is_none() {
+            return (number - 1, left);
+        }
+        left.extend(before.into_iter().chain(after));
+    }
+    panic!("a life does not need {most} commits");
+}
+
+/// The one job that there is at the end, which nobody has any more, and the calls that were made.
+pub async fn settled(site: &Site, point: CrashPoint) -> (Found, Vec<LedgerLine>) {
+    let store = site.store().await;
+    let mut jobs = witness::jobs(&*store).await;
+    let lines = site.lines();
+    invariants::check(&*store, &lines).await;
+    assert_eq!(store.claims().await.expect("claims can be listed"), [], "{point}: nobody has it any more");
+    store.close().await;
+    assert_eq!(jobs.len(), 1, "{point}: one request, one job");
+    (jobs.remove(0), lines)
 }
 
 /// J18, X07: the store of the dead host opens, a job is there with all that belongs to it or not at all, and one that

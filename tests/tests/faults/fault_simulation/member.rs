@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ use windlass_tests::scripted::Scripted;
 
 /// Calls that a member makes at once: no run waits for its first, and a flow has several under way.
 const SLOTS: usize = 32;
+/// Runs look at the store by a clock that the simulation does not move: one that looked by itself on a slow machine would
+/// record what it finds in the middle of a check.
+const LOOK_PERIOD: Duration = Duration::from_secs(24 * 3_600);
 
 /// See the module.
 pub struct Member {
@@ -60,7 +64,16 @@ impl Member {
         let slots = Arc::new(Semaphore::new(SLOTS));
         let runner =
             Runner::new(engine.clone(), registry, slots.clone(), guests, stopping.clone(), aborting.clone());
-        Self { engine, host, runner: Arc::new(runner), slots, stopping, aborting, runs: Vec::new(), ended }
+        Self {
+            engine,
+            host,
+            runner: Arc::new(runner.looking_every(LOOK_PERIOD)),
+            slots,
+            stopping,
+            aborting,
+            runs: Vec::new(),
+            ended,
+        }
     }
 
     /// Runs the job, unless it does already. False where it does.

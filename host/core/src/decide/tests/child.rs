@@ -256,7 +256,7 @@ fn a_child_is_neither_retried_nor_reverted_but_by_its_parent() {
         family.child("job").refused(|d| d.revert("please".into())),
         family.child("job").refused(|d| d.retry("please".into())),
     ] {
-        assert!(refused.contains(&format!("a child of job {parent}: ask that")), "{refused}");
+        assert!(refused.contains(&format!("a child of job {parent}; re")), "{refused}");
     }
     family.parent().decide(|d| d.revert("please".into())).expect("it may");
     assert_eq!((family.run(), family.is_clean()), (JobState::Reverted, true));

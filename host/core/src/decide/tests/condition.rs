@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::bench::broken;
-use super::scope::{bench, run, short};
+use super::scope::{bench, gives, run, short};
 use super::shape::{Shape, flow_of, for_each, literal, map, nested, repeat, t, times};
 use crate::call::Direction::{Apply, Revert};
+use crate::decide::control::Resolution;
 use crate::flow::Node;
 use crate::flow::Pattern::{Graph, Linear, Unordered};
 use crate::job::JobState;
@@ -68,4 +69,38 @@ fn a_scope_without_tasks_has_its_place_in_the_order_all_the_same() {
     let without_values = empty().scope(for_each(literal(json!([]))));
     assert_eq!(ends(without_values), ("a -a".to_owned(), JobState::Reverted));
     assert_eq!(ends(empty().scope(repeat("false", 2))), ("a -a".to_owned(), JobState::Reverted));
+}
+
+/// `a`, whose revert fails, then `b` under a condition on what `a` gave; `first` cannot be compared, so `b` fails. Somebody
+/// lets the effect of `a` be, and has the job tried again, in which `a` gives `then`.
+fn asked_again(b: Node, then: serde_json::Value) -> (String, JobState) {
+    let flow = flow_of(Linear, [t("a"), b.when("a > 1", SkipDepth::Task), t("c")]);
+    let mut bench =
+        bench(flow).script("a", Apply, &[gives(json!("much")), gives(then)]).script("a", Revert, &[broken()]);
+    assert_eq!(bench.run(), JobState::Failed);
+    bench.decide(|d| d.resolve("a", &[], Resolution::Accept, "let it be".into())).expect("it failed");
+    assert_eq!(bench.run(), JobState::Failed);
+    bench.decide(|d| d.retry("again".into())).expect("it has failed");
+    let state = bench.run();
+    (short(&bench), state)
+}
+
+#[test]
+fn r18_a_retry_asks_a_condition_again_that_could_not_be_evaluated() {
+    let nested = || nested("b", Linear, [t("d")]);
+    for (b, failed, ran) in [(t("b"), " b!", "b#1"), (nested(), "", "d")] {
+        let (trace, state) = asked_again(b.clone(), json!(2));
+        assert_eq!(state, JobState::Succeeded, "{trace}");
+        assert!(trace.contains(failed) && trace.contains(&format!(" {ran} c")), "{trace}");
+        let (trace, state) = asked_again(b.clone(), json!(1));
+        assert_eq!(state, JobState::Succeeded, "{trace}");
+        assert!(!trace.contains(&format!(" {ran} ")) && trace.ends_with(" c"), "left out: {trace}");
+        let (trace, state) = asked_again(b, json!("much"));
+        assert_eq!(
+            state,
+            JobState::Failed,
+            "it cannot be evaluated still, and what was let be remains: {trace}"
+        );
+        assert!(!trace.contains(&format!(" {ran} ")), "{trace}");
+    }
 }

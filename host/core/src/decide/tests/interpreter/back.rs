@@ -31,13 +31,15 @@ impl Interpreter {
     /// Leaves out a task, or a scope with the first iteration of all in it; a map has none.
     fn leave_out(&mut self, member: &Member, path: &[u32]) {
         let Some(inside) = &member.inside else {
-            let seat = (member.order, path.to_vec());
-            let begun = self.told.len();
-            self.told.entry(seat).or_insert_with(|| Told::of(Mark::Skipped, begun));
+            let seat = self.latest(member.order, path);
+            if self.told.get(&seat).is_none_or(Told::is_undecided) {
+                let told = Told::of(Mark::Skipped, self.told.len());
+                self.told.insert(self.undecided(&seat, path.len()), told);
+            }
             return;
         };
         let scope = (member.name.clone(), path.to_vec());
-        if self.scopes.contains_key(&scope) {
+        if !self.scopes.get(&scope).is_none_or(Run::is_undecided) {
             return;
         }
         let mark = ScopeMark::Skipped;

@@ -106,9 +106,9 @@ impl Interpreter {
     fn begin_member(&mut self, frame: &Frame<'_>, index: usize, has_room: bool) -> bool {
         let member = &frame.place.members[index];
         let is_fresh = if member.is_task() {
-            self.mark(frame, index).is_none()
+            self.told.get(&self.seat(frame, index)).is_none_or(Told::is_undecided)
         } else {
-            self.run(frame, index).is_none()
+            self.run(frame, index).is_none_or(Run::is_undecided)
         };
         if let Some(when) = member.when.as_ref().filter(|_| is_fresh) {
             match self.is_wanted(&member.name, &frame.path, when) {
@@ -181,7 +181,8 @@ impl Interpreter {
         if frame.place.members[index].is_task() {
             let mut told = Told { run: self.number, ..Told::of(Mark::Failed(true), self.told.len()) };
             told.fail(class, true, self.now);
-            self.told.insert(self.seat(frame, index), told);
+            let seat = self.undecided(&self.seat(frame, index), frame.path.len());
+            self.told.insert(seat, told);
         } else {
             self.fail_scope(frame, index, class);
         }

@@ -146,6 +146,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// It failed before it began: an operator's retry asks its condition again.
+    pub fn is_undecided(&self) -> bool {
+        self.number == 0 && matches!(self.mark, ScopeMark::Failed { .. } | ScopeMark::Undone)
+    }
+
     /// Tries or rounds in its series so far.
     pub fn tries(&self) -> u32 {
         self.number + 1 - self.first
@@ -153,6 +158,13 @@ impl Run {
 }
 
 impl Told {
+    /// Its condition could not be evaluated, and it was never called.
+    pub fn is_undecided(&self) -> bool {
+        self.calls == 0
+            && matches!(self.mark, Mark::Failed(_) | Mark::Undone)
+            && self.class == "host.expression"
+    }
+
     pub fn of(mark: Mark, begun: usize) -> Self {
         Self {
             mark,

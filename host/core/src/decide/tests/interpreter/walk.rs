@@ -230,6 +230,12 @@ impl Interpreter {
         (*called, path[..around].iter().copied().chain([number]).collect())
     }
 
+    /// Where a verdict is noted that there was none of before.
+    pub fn undecided(&self, seat: &Seat, around: usize) -> Seat {
+        let is_undone = self.told.get(seat).is_some_and(|told| told.mark == Mark::Undone);
+        if is_undone { self.anew(seat, around) } else { seat.clone() }
+    }
+
     pub fn mark(&self, frame: &Frame<'_>, member: usize) -> Option<Mark> {
         self.told.get(&self.seat(frame, member)).map(|told| told.mark)
     }
