@@ -13,6 +13,7 @@ use crate::child::Order;
 use crate::entry::{Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{CancelMode, Cause, Claim, Job, JobSpec, JobState, JobStatus, Request, Run};
+use crate::plan::Plan;
 
 mod child;
 pub(crate) mod own_revert;
@@ -39,6 +40,12 @@ impl Job {
 
     /// The job before its first entry.
     pub(crate) fn unborn(spec: Arc<JobSpec>, flow: Arc<Flow>) -> Self {
+        let plan = Arc::new(Plan::of(&flow));
+        Self::unborn_planned(spec, (flow, plan))
+    }
+
+    /// As `unborn`, with a plan that was made of the flow before.
+    pub(crate) fn unborn_planned(spec: Arc<JobSpec>, planned: (Arc<Flow>, Arc<Plan>)) -> Self {
         let status = JobStatus {
             state: JobState::Scheduled,
             direction: Direction::Apply,
@@ -62,7 +69,7 @@ impl Job {
             updated: spec.created,
             sequence: 0,
         };
-        Self::restore(spec, flow, status, BTreeMap::new())
+        Self::restore_planned(spec, planned, status, BTreeMap::new())
     }
 
     /// Takes an entry into the job.

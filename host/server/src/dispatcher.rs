@@ -4,21 +4,29 @@
 //! dispatching.
 
 use std::collections::{BTreeSet, HashSet};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::FutureExt as _;
 use futures::future::join_all;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windlass_core::event::DEDUPE_RETENTION_MS;
 use windlass_core::id::JobId;
+use windlass_core::job::{Claim, Job};
 
+use crate::engine::news::Bulletin;
+use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::runner::Runner;
-use crate::store::{Change, Due, Subject, Unit};
+use crate::store::{Change, Due, StoreFailure, Subject, Unit};
 
 /// A bell may be missed: look at least this often.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -30,6 +38,9 @@ const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
 /// How often claims without a runner are looked for. One must be seen twice: a claim may be older than its look.
 const ORPHAN_PERIOD: Duration = Duration::from_secs(5);
 
+/// Births whose commit failed that are looked for at once; the claims of others are taken back as those of the dead are.
+const TRIED_MAX: usize = 64;
+
 /// See the module.
 pub struct Dispatcher {
     engine: Arc<Engine>,
@@ -39,7 +50,18 @@ pub struct Dispatcher {
     /// Jobs that a runner has, or is about to claim.
     taken: Arc<Mutex<HashSet<JobId>>>,
     runs: TaskTracker,
+    /// Ready jobs wait for a slot: no new one may come before them.
+    is_crowded: AtomicBool,
+    /// Births whose commit failed, and that are looked for.
+    tried: Arc<Semaphore>,
     stopping: CancellationToken,
+}
+
+/// A job that was claimed with its birth.
+struct Begun {
+    id: JobId,
+    claim: Claim,
+    bulletins: Receiver<Bulletin>,
 }
 
 impl Dispatcher {
@@ -57,6 +79,8 @@ impl Dispatcher {
             slots,
             taken: Arc::default(),
             runs: TaskTracker::new(),
+            is_crowded: AtomicBool::new(false),
+            tried: Arc::new(Semaphore::new(TRIED_MAX)),
             stopping,
         }
     }
@@ -68,6 +92,58 @@ impl Dispatcher {
 
     pub fn slots_max(&self) -> usize {
         self.slots_max
+    }
+
+    /// Submits a job. Where a slot is free that nobody waits for, its first calls are begun in the commit that makes it: the
+    /// board is for jobs that have to wait.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        // The host does not stop between the commit and the run.
+        let _run = self.runs.token();
+        let may_begin = !self.stopping.is_cancelled() && !self.is_crowded.load(Ordering::Relaxed);
+        let slot = may_begin.then(|| self.slots.clone().try_acquire_owned().ok()).flatten();
+        let Some(slot) = slot else { return self.engine.submit(submission).await };
+        let mut slots = vec![slot];
+        let mut begun: Option<Begun> = None;
+        let mut claim = |job: &mut Job| {
+            self.forget(begun.take());
+            let bulletins = self.engine.news.subscribe(job.id());
+            let entries = self.runner.claim_at_birth(job, &mut slots);
+            if let Some(claim) = job.status.claim {
+                // Before it is stored: its claim is never one that nobody serves.
+                self.taken().insert(job.id());
+                begun = Some(Begun { id: job.id(), claim, bulletins });
+            }
+            entries
+        };
+        let submitted = self.engine.submit_and(submission, &mut claim).await;
+        let Some(Begun { id, claim, bulletins }) = begun else { return submitted };
+        let runner = self.runner.clone();
+        match &submitted {
+            Ok(Submitted { job, known: false }) => {
+                let job = job.clone();
+                self.spawn(id, async move { runner.run_claimed(job, slots, bulletins).await });
+            }
+            // It may have been made, and is this host's then. With a slot, when there is something to do.
+            Err(EngineError::Storage(StoreFailure::Down(_) | StoreFailure::Corrupt(_))) => {
+                drop(slots);
+                match self.tried.clone().try_acquire_owned() {
+                    Ok(turn) => self.spawn(id, async move {
+                        runner.run_tried((id, claim), bulletins).await;
+                        drop(turn);
+                    }),
+                    // The claim is taken back from nobody, should it be there.
+                    Err(_) => self.forget(Some(Begun { id, claim, bulletins })),
+                }
+            }
+            _ => self.forget(Some(Begun { id, claim, bulletins })),
+        }
+        submitted
+    }
+
+    fn forget(&self, begun: Option<Begun>) {
+        if let Some(Begun { id, .. }) = begun {
+            self.taken().remove(&id);
+        }
     }
 
     /// Dispatches until the host stops. Runs may still be under way when it returns.
@@ -115,28 +191,34 @@ impl Dispatcher {
             }
         };
         let mut permit = Some(first);
-        let mut is_any = false;
+        let (mut is_any, mut is_crowded) = (false, false);
         for id in ready {
             if self.taken().contains(&id) {
                 continue;
             }
             let Some(slot) = permit.take().or_else(|| self.slots.clone().try_acquire_owned().ok()) else {
+                is_crowded = true;
                 break;
             };
             self.start(id, slot);
             is_any = true;
         }
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
         is_any
     }
 
     fn start(&self, id: JobId, slot: OwnedSemaphorePermit) {
+        let runner = self.runner.clone();
+        self.spawn(id, async move { runner.run(id, slot).await });
+    }
+
+    fn spawn(&self, id: JobId, run: impl Future<Output = ()> + Send + 'static) {
         self.taken().insert(id);
-        let (runner, taken, engine) = (self.runner.clone(), self.taken.clone(), self.engine.clone());
+        let (taken, engine) = (self.taken.clone(), self.engine.clone());
         self.runs.spawn(async move {
-            // Even a panic must not keep the job from being taken again.
-            let ran = tokio::spawn(async move { runner.run(id, slot).await }).await;
-            if let Err(error) = ran {
-                tracing::error!(job = %id, %error, "a runner failed: its claim is taken back");
+            // Even a panic, which was told of, must not keep the job from being taken again.
+            if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+                tracing::error!(job = %id, "a runner failed: its claim is taken back");
             }
             taken.lock().expect("nothing panics while it holds the set").remove(&id);
             // It may be on the board again, or its place may let another one in.

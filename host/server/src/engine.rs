@@ -14,7 +14,7 @@ use uuid::Uuid;
 use windlass_core::decide::{Decision, Rejected};
 use windlass_core::entry::{Actor, Fact};
 use windlass_core::id::{HostId, JobId};
-use windlass_core::job::{Cause, Job};
+use windlass_core::job::{Cause, Job, JobStatus};
 use windlass_core::permit::Policy;
 
 use crate::clock::Clock;
@@ -37,6 +37,7 @@ pub mod reference;
 pub mod revision;
 pub mod submit;
 pub mod trigger;
+mod work;
 
 pub use error::EngineError;
 // What the engine answers with, for those who may not know the store.
@@ -86,6 +87,7 @@ pub struct Engine {
     pub(crate) limits: Limits,
     pub(crate) news: News,
     pub(crate) plugins: plugin::Plugins,
+    works: work::Works,
     pub(crate) grant_rule: access::GrantRule,
     /// Held while names are given, so that two things do not get the same one.
     pub(crate) names: tokio::sync::Mutex<()>,
@@ -119,6 +121,7 @@ impl Engine {
             limits,
             news: News::default(),
             plugins: plugin::Plugins::default(),
+            works: work::Works::default(),
             grant_rule,
             names: tokio::sync::Mutex::new(()),
             host,
@@ -139,6 +142,11 @@ impl Engine {
 
     /// Commits a unit and tells whoever waits for what it changes.
     pub async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
+        self.commit_of(unit, None).await
+    }
+
+    /// Likewise, of a job that this unit may end: whoever waits for that is given it, and need not read it.
+    pub async fn commit_of(&self, unit: Unit, job: Option<&Job>) -> Result<(), CommitError> {
         let mut told = Vec::new();
         let (mut on_board, mut has_alarm, mut is_untold) = (false, false, false);
         for change in &unit.changes {
@@ -148,14 +156,23 @@ impl Engine {
                     has_alarm |= change.status.alarm().is_some();
                     is_untold |= change.status.is_untold();
                     told.push((change.job, change.status.clone()));
+                    if let Some(birth) = &change.birth {
+                        self.news.born(change.job, &birth.spec.owner);
+                    }
                 }
                 Change::Put { record, .. } => has_alarm |= record.alarm().is_some(),
                 _ => {}
             }
         }
-        self.store.commit(unit).await?;
-        for (job, status) in told {
-            self.news.recorded(job, &status);
+        if let Err(error) = self.store.commit(unit).await {
+            // Where nobody knows whether it was made, no bulletin tells of it.
+            told.iter().for_each(|(job, _)| self.news.unborn(*job));
+            return Err(error);
+        }
+        for (id, status) in told {
+            let ended =
+                job.filter(|job| job.id() == id && status.state.is_ended() && self.news.is_awaited(id));
+            self.news.recorded(id, &status, ended.map(|job| Arc::new(job.clone())));
         }
         if on_board {
             self.board_bell.notify_one();
@@ -167,6 +184,12 @@ impl Engine {
             self.family_bell.notify_one();
         }
         Ok(())
+    }
+
+    /// Another engine recorded something of a job, whose status is this now: who has to do with it here hears of it. For
+    /// whoever has several on one store, and knows.
+    pub fn hear(&self, job: JobId, status: &JobStatus) {
+        self.news.recorded(job, status, None);
     }
 
     pub async fn load(&self, id: JobId) -> Result<Job, EngineError> {

@@ -6,12 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use windlass_core::decide::Decision;
+use windlass_core::entry::Entry;
 use windlass_core::id::JobId;
 use windlass_core::job::{Cause, Claim, Job, JobState};
 
+use crate::engine::news::Bulletin;
 use crate::engine::{Engine, EngineError};
 use crate::registry::Registry;
 use crate::store::{Change, CommitError, StoreFailure, Unit};
@@ -72,16 +75,57 @@ impl Runner {
         let mut slots = vec![slot];
         // From now on: what is recorded of the job after it was claimed is heard of.
         let bulletins = self.engine.news.subscribe(id);
-        let Some(job) = self.claim(id, &mut slots).await else { return };
+        if let Some(job) = self.claim(id, None, &mut slots).await {
+            self.run_claimed(job, slots, bulletins).await;
+        }
+    }
+
+    /// Claims a job in the commit that makes it, and begins as many of its first calls as there are slots. Where it is not
+    /// to be run now, or may not be, the slots are given back, and the board has it.
+    pub fn claim_at_birth(&self, job: &mut Job, slots: &mut Vec<OwnedSemaphorePermit>) -> Vec<Entry> {
+        if job.status.state != JobState::Ready || self.engine.permits_run(job).is_err() {
+            slots.clear();
+        }
+        if slots.is_empty() {
+            return Vec::new();
+        }
+        match self.decide_claim(job, slots, None) {
+            Some(entries) => entries,
+            None => {
+                slots.clear();
+                Vec::new()
+            }
+        }
+    }
+
+    /// Runs a job that was claimed with its birth. `bulletins`: of the job, from before that.
+    pub async fn run_claimed(
+        self: Arc<Self>,
+        job: Job,
+        slots: Vec<OwnedSemaphorePermit>,
+        bulletins: Receiver<Bulletin>,
+    ) {
         let Some(epoch) = job.status.claim.map(|claim| claim.epoch) else { return };
         course::Course::new(self.clone(), job, epoch, slots, bulletins).run().await;
     }
 
+    /// Runs a job whose birth failed, where it was made all the same. Without slots until then: most were not.
+    pub async fn run_tried(self: Arc<Self>, (id, claim): (JobId, Claim), bulletins: Receiver<Bulletin>) {
+        let mut slots = Vec::new();
+        if let Some(job) = self.claim(id, Some(claim), &mut slots).await {
+            self.run_claimed(job, slots, bulletins).await;
+        }
+    }
+
     /// Claims and begins the first calls in one commit; while the store does not answer, again after a pause.
-    async fn claim(&self, id: JobId, slots: &mut Vec<OwnedSemaphorePermit>) -> Option<Job> {
+    /// `tried`: the claim of a commit that failed, which may have been made all the same.
+    async fn claim(
+        &self,
+        id: JobId,
+        mut tried: Option<Claim>,
+        slots: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Option<Job> {
         let mut pause = STORE_PAUSE_MIN;
-        // The claim of a commit that failed: it may have been made all the same.
-        let mut tried = None;
         loop {
             let failure = match self.engine.load(id).await {
                 Ok(job) if tried.is_some() && job.status.claim == tried => return Some(job),
@@ -93,6 +137,7 @@ impl Runner {
                     }
                 },
                 Err(EngineError::Storage(failure)) => failure,
+                Err(EngineError::NotFound { .. }) if tried.is_some() => return None,
                 Err(error) => {
                     tracing::warn!(job = %id, %error, "a ready job could not be loaded");
                     return None;
@@ -120,19 +165,7 @@ impl Runner {
         slots: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<Option<Job>, (Option<Claim>, StoreFailure)> {
         let refusal = self.refusal(&job).await;
-        let now = self.engine.now();
-        let more = job.wanted_calls(now).saturating_sub(slots.len());
-        slots.extend((0..more).map_while(|_| self.slots.clone().try_acquire_owned().ok()));
-        let decision = Decision::new(&mut job, now, self.engine.host_actor());
-        let mut decision = decision.with_room(slots.len());
-        let decided = match refusal {
-            Some(cause) => decision.refuse(cause),
-            None => decision.claim(self.engine.host),
-        };
-        if decided.is_err() {
-            return Ok(None);
-        }
-        let entries = decision.into_entries();
+        let Some(entries) = self.decide_claim(&mut job, slots, refusal) else { return Ok(None) };
         let change = Change::recorded(&job, entries, None);
         match self.engine.commit(Unit::of(vec![change])).await {
             Ok(()) => Ok(Some(job)),
@@ -142,6 +175,25 @@ impl Runner {
             }
             Err(CommitError::Storage(failure)) => Err((job.status.claim, failure)),
         }
+    }
+
+    /// What claims the job, with as many slots as it can use and there are. None where it cannot be claimed.
+    fn decide_claim(
+        &self,
+        job: &mut Job,
+        slots: &mut Vec<OwnedSemaphorePermit>,
+        refusal: Option<Cause>,
+    ) -> Option<Vec<Entry>> {
+        let now = self.engine.now();
+        let more = job.wanted_calls(now).saturating_sub(slots.len());
+        slots.extend((0..more).map_while(|_| self.slots.clone().try_acquire_owned().ok()));
+        let decision = Decision::new(job, now, self.engine.host_actor());
+        let mut decision = decision.with_room(slots.len());
+        let decided = match refusal {
+            Some(cause) => decision.refuse(cause),
+            None => decision.claim(self.engine.host),
+        };
+        decided.ok().map(|()| decision.into_entries())
     }
 
     /// Why a job that never started may not start now.

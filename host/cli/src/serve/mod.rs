@@ -48,7 +48,7 @@ pub struct ServeArguments {
     /// The name of this host [default: that of the machine]
     #[arg(long, env = "WINDLASS_NAME", value_name = "NAME")]
     name: Option<String>,
-    /// How many calls run at once; a running job takes one or more [default: 16]
+    /// How many calls run at once; a running job takes one or more [default: 64]
     #[arg(long, env = "WINDLASS_SLOTS", value_name = "N")]
     slots: Option<u32>,
     /// A directory that operations may be granted, with all below it; repeatable

@@ -15,11 +15,11 @@ use super::{LogFormat, ServeArguments};
 use crate::problem::Problem;
 use crate::{text, time};
 
-/// Calls mostly wait for what they do elsewhere; more at once than this is a decision.
-const SLOTS_DEFAULT: u32 = 16;
+/// Calls mostly wait for what they do elsewhere, and so many share a commit; more at once than this is a decision.
+const SLOTS_DEFAULT: u32 = 64;
 /// Each slot may hold an instance with its memory; beyond this a host should rather get company.
 const SLOTS_MAX: u32 = 1_024;
-/// Enough for guests in interpreted languages, and 16 slots of it for a small machine.
+/// Enough for guests in interpreted languages; most take a hundredth of it.
 const MEMORY_DEFAULT: u64 = 256 << 20;
 /// No guest starts in less.
 const MEMORY_MIN: u64 = 1 << 20;

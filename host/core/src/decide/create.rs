@@ -10,6 +10,7 @@ use crate::decide::child::Birth;
 use crate::entry::{Actor, Entry, Fact};
 use crate::flow::Flow;
 use crate::job::{Cause, Job, JobSpec, JobState, Origin};
+use crate::plan::Plan;
 
 /// When and how urgently.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,13 +21,24 @@ pub struct Timing {
 
 /// A new job, on the board at once where it is due.
 pub fn create(spec: Arc<JobSpec>, flow: Arc<Flow>, timing: Timing, actor: Actor) -> (Job, Vec<Entry>) {
+    let plan = Arc::new(Plan::of(&flow));
+    create_planned(spec, (flow, plan), timing, actor)
+}
+
+/// As `create`, with a plan that was made of the flow before.
+pub fn create_planned(
+    spec: Arc<JobSpec>,
+    planned: (Arc<Flow>, Arc<Plan>),
+    timing: Timing,
+    actor: Actor,
+) -> (Job, Vec<Entry>) {
     let now = spec.created;
     let nominal = match &spec.origin {
         Origin::Operation { occurrence, .. } => Some(occurrence.nominal),
         Origin::Submitted | Origin::Child(_) => None,
     };
     let due = timing.execute_at.or(nominal).map_or(now, |at| at.max(now));
-    let mut job = Job::unborn(spec, flow);
+    let mut job = Job::unborn_planned(spec, planned);
     let mut decision = Decision::new(&mut job, now, actor);
     decision.record(Fact::Created { execute_at: timing.execute_at, due, priority: timing.priority });
     if due <= now {

@@ -16,7 +16,7 @@ use crate::store::{Change, Conflict, RecordKey};
 
 /// A flow with its plugins pinned, and what must still be so when it is stored.
 pub struct Pinned {
-    pub flow: Flow,
+    pub flow: Arc<Flow>,
     /// Digest and generation of every plugin: one that was retired meanwhile refuses the commit.
     plugins: HashMap<Digest, u64>,
     schemas: HashMap<Digest, Arc<Schemas>>,
@@ -104,7 +104,7 @@ impl Engine {
             let pin = pins[&name].clone();
             pin.unwrap_or_else(|_| PluginPin { digest: Digest([0; 32]), name, version: String::new() })
         });
-        Ok((Pinned { flow, plugins, schemas }, problems))
+        Ok((Pinned { flow: Arc::new(flow), plugins, schemas }, problems))
     }
 
     /// What of the plugins was read before a commit found it changed is read anew.

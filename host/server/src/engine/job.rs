@@ -1,6 +1,7 @@
 //! What operators ask of jobs, and what anybody may know of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use windlass_core::permit::{Kind, Verb};
 use windlass_core::plugin::Plugin;
 
 use crate::engine::flow::unpinned;
+use crate::engine::news::Bulletin;
 use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, JobFilter, JobPage, Unit};
@@ -279,18 +281,29 @@ impl Engine {
     }
 
     /// Returns when the job has ended, or when the time is up.
-    pub async fn wait(&self, id: JobId, principal: &str, timeout: Duration) -> Result<Job, EngineError> {
+    pub async fn wait(&self, id: JobId, principal: &str, timeout: Duration) -> Result<Arc<Job>, EngineError> {
         let until = tokio::time::Instant::now() + timeout.min(WAIT_MAX);
         let mut news = self.news.subscribe(id);
+        // Of a job that was made here and has not ended a bulletin will tell: it is not read before.
+        let mut is_young = match self.news.owner_of_young(id) {
+            Some(owner) => {
+                self.permits(principal, Verb::Read, Kind::Job, &owner)?;
+                true
+            }
+            None => false,
+        };
         loop {
-            let job = self.job(id, principal).await?;
-            if job.status.state.is_ended() {
-                return Ok(job);
+            if !std::mem::take(&mut is_young) {
+                let job = self.job(id, principal).await?;
+                if job.status.state.is_ended() {
+                    return Ok(Arc::new(job));
+                }
             }
             let look_again = until.min(tokio::time::Instant::now() + LOOK_PERIOD);
             loop {
                 match tokio::time::timeout_at(look_again, news.recv()).await {
-                    Ok(Ok(crate::engine::news::Bulletin::Recorded { is_ended: true, .. })) | Err(_) => break,
+                    Ok(Ok(Bulletin::Recorded { ended: Some(job), .. })) => return Ok(job),
+                    Ok(Ok(Bulletin::Recorded { is_ended: true, .. })) | Err(_) => break,
                     Ok(Ok(_)) => {}
                     Ok(Err(_)) => {
                         news = self.news.subscribe(id);
@@ -299,7 +312,7 @@ impl Engine {
                 }
             }
             if tokio::time::Instant::now() >= until {
-                return self.job(id, principal).await;
+                return Ok(Arc::new(self.job(id, principal).await?));
             }
         }
     }

@@ -1,14 +1,15 @@
 //! News: who waits for what happens to a job, in this process.
 //!
-//! News only wakes: whoever is woken reads the store. A lost bulletin costs time, never correctness.
+//! News wakes, and hands on a job that has ended: whoever misses it reads the store. A lost bulletin costs time, never
+//! correctness.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use windlass_core::id::JobId;
 use windlass_core::instance::InstanceName;
-use windlass_core::job::{CancelMode, Claim, JobStatus, Request};
+use windlass_core::job::{CancelMode, Claim, Job, JobStatus, Request};
 
 /// A watcher that falls behind by more than this misses progress values, never entries.
 const BULLETINS_MAX: usize = 64;
@@ -22,6 +23,8 @@ pub enum Bulletin {
         is_ended: bool,
         cancels: Option<CancelMode>,
         claim: Option<Claim>,
+        /// The job as it ended, where whoever recorded that had it.
+        ended: Option<Arc<Job>>,
     },
     Progress {
         task: InstanceName,
@@ -34,6 +37,7 @@ pub enum Bulletin {
 #[derive(Default)]
 pub struct News {
     jobs: Mutex<Subscriptions>,
+    young: Mutex<Young>,
     /// Rung at every commit, for tails across jobs.
     pub any: tokio::sync::Notify,
 }
@@ -44,6 +48,17 @@ struct Subscriptions {
     /// At this size those that nobody listens to are removed.
     sweep_at: usize,
 }
+
+/// Jobs that this process made lately, and that nobody has told to have ended.
+#[derive(Default)]
+struct Young {
+    owners: HashMap<JobId, String>,
+    /// The oldest first; some have ended.
+    born: VecDeque<JobId>,
+}
+
+/// Young jobs that are remembered: whoever waits for a job asks soon after its birth.
+const YOUNG_MAX: usize = 4_096;
 
 /// Below this size sweeping is not worth its while.
 const SWEEP_FROM: usize = 1_024;
@@ -59,14 +74,45 @@ impl News {
         jobs.by_job.entry(job).or_insert_with(|| channel(BULLETINS_MAX).0).subscribe()
     }
 
-    pub(super) fn recorded(&self, job: JobId, status: &JobStatus) {
+    /// This process is about to make the job. Not when it has: others may have run it to its end by then.
+    pub(super) fn born(&self, job: JobId, owner: &str) {
+        let mut young = self.young();
+        if young.born.len() >= YOUNG_MAX
+            && let Some(oldest) = young.born.pop_front()
+        {
+            young.owners.remove(&oldest);
+        }
+        young.born.push_back(job);
+        young.owners.insert(job, owner.to_owned());
+    }
+
+    /// It was not made, or nobody will tell here of its end.
+    pub(super) fn unborn(&self, job: JobId) {
+        self.young().owners.remove(&job);
+    }
+
+    /// The owner of a job that was made, and of whose end a bulletin is to come; none where this process does not know.
+    pub(super) fn owner_of_young(&self, job: JobId) -> Option<String> {
+        self.young().owners.get(&job).cloned()
+    }
+
+    /// Whether anybody beside its runner hears of the job.
+    pub(super) fn is_awaited(&self, job: JobId) -> bool {
+        self.lock().by_job.get(&job).is_some_and(|sender| sender.receiver_count() > 1)
+    }
+
+    /// `ended`: the job, where it has, and whoever recorded that has it.
+    pub(super) fn recorded(&self, job: JobId, status: &JobStatus, ended: Option<Arc<Job>>) {
         let cancels = match &status.request {
             Some(Request::Cancel { mode, .. }) => Some(*mode),
             Some(Request::Suspend) | None => None,
         };
         let sequence = status.sequence;
         let is_ended = status.state.is_ended();
-        self.tell(job, || Bulletin::Recorded { sequence, is_ended, cancels, claim: status.claim });
+        if is_ended {
+            self.young().owners.remove(&job);
+        }
+        self.tell(job, || Bulletin::Recorded { sequence, is_ended, cancels, claim: status.claim, ended });
         self.any.notify_waiters();
     }
 
@@ -81,6 +127,10 @@ impl News {
         if sender.send(bulletin()).is_err() {
             jobs.by_job.remove(&job);
         }
+    }
+
+    fn young(&self) -> std::sync::MutexGuard<'_, Young> {
+        self.young.lock().expect("nothing panics while it holds the young jobs")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Subscriptions> {

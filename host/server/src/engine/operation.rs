@@ -251,8 +251,12 @@ impl Engine {
             Err(error) => return Err(error),
         };
         problems.or(())?;
-        let spec =
-            OperationSpec { trigger: trigger.id, flow: pinned.flow.clone(), flow_revision, ..draft.spec };
+        let spec = OperationSpec {
+            trigger: trigger.id,
+            flow: Flow::clone(&pinned.flow),
+            flow_revision,
+            ..draft.spec
+        };
         Ok(Settled { spec, trigger, pinned, expectation })
     }
 

@@ -39,6 +39,11 @@ impl Plugins {
         self.by_digest.read().expect("nothing panics while it reads").get(&digest).cloned()
     }
 
+    /// Rises whenever a plugin may have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.listed().0
+    }
+
     fn listed(&self) -> (u64, Option<Arc<Vec<Arc<Plugin>>>>) {
         let listed = self.listed.read().expect("nothing panics while it reads");
         (listed.changes, listed.plugins.clone())

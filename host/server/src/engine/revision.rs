@@ -73,7 +73,7 @@ impl Engine {
             let pinned = self.pin_flow(draft.flow.clone(), &draft.principal, None).await?;
             let spec = RevisionSpec {
                 name: draft.name.clone(),
-                flow: pinned.flow.clone(),
+                flow: Flow::clone(&pinned.flow),
                 description: draft.description.clone(),
                 labels: draft.labels.clone(),
                 principal: draft.principal.clone(),

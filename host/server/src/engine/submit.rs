@@ -1,5 +1,6 @@
 //! Submission: how a job comes to be because somebody asks for it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use windlass_core::arguments::{check_labels, check_text};
 use windlass_core::call::Grants;
-use windlass_core::decide::create::{Timing, create};
-use windlass_core::entry::Actor;
+use windlass_core::decide::create::{Timing, create_planned};
+use windlass_core::entry::{Actor, Entry};
 use windlass_core::flow::Flow;
 use windlass_core::id::JobId;
 use windlass_core::job::{Job, JobSpec, Origin};
@@ -16,8 +17,8 @@ use windlass_core::operation::check_grants;
 use windlass_core::problem::Problems;
 use windlass_core::revision::RevisionName;
 
-use crate::engine::flow::Pinned;
 use crate::engine::revision::FlowReference;
+use crate::engine::work::Work;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Change, CommitError, Conflict, UniqueKey, Unit};
 
@@ -59,16 +60,29 @@ pub struct Submitted {
     pub known: bool,
 }
 
+/// What happens to a job in the commit that makes it, beside its birth. Asked again where that commit is made again, for
+/// another job.
+pub type AtBirth<'a> = dyn FnMut(&mut Job) -> Vec<Entry> + Send + 'a;
+
 impl Engine {
     /// Checks everything, then stores the job. Durable when it returns.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        self.submit_and(submission, &mut |_| Vec::new()).await
+    }
+
+    /// Likewise, and what `at_birth` records of the job is stored with it.
+    pub async fn submit_and(
+        &self,
+        submission: Submission,
+        at_birth: &mut AtBirth<'_>,
+    ) -> Result<Submitted, EngineError> {
         if let Some(known) = self.submitted_before(&submission).await? {
             return Ok(known);
         }
         // A plugin may be retired, or a flow revised, between the check and the commit: checked once more, that is the
         // answer.
         for is_last in [false, true] {
-            let (job, unit) = self.draft(&submission).await?;
+            let (job, unit) = self.draft(&submission, at_birth).await?;
             match self.commit(unit).await {
                 Ok(()) => return Ok(Submitted { job, known: false }),
                 Err(CommitError::Taken { holder }) => return self.known(holder).await,
@@ -83,7 +97,7 @@ impl Engine {
 
     /// What `submit` would make. Nothing is stored.
     pub async fn try_submit(&self, submission: &Submission) -> Result<Job, EngineError> {
-        Ok(self.draft(submission).await?.0)
+        Ok(self.draft(submission, &mut |_| Vec::new()).await?.0)
     }
 
     /// The job that an earlier request with the same id made.
@@ -107,11 +121,21 @@ impl Engine {
         }
     }
 
-    async fn draft(&self, submission: &Submission) -> Result<(Job, Unit), EngineError> {
+    async fn draft(
+        &self,
+        submission: &Submission,
+        at_birth: &mut AtBirth<'_>,
+    ) -> Result<(Job, Unit), EngineError> {
         self.permits_submit(&submission.principal)?;
-        let (flow, flow_revision, expectation) = self.work_of(submission).await?;
+        let (flow, flow_revision, expectation) = self.flow_of(submission).await?;
         let mut problems = self.check_submission(submission);
-        let pinned = match self.pin_flow(flow, &submission.principal, None).await {
+        let key = self.work_key(&flow, &submission.principal);
+        let known = self.works.get(&key);
+        let pinned = match &known {
+            Some(work) => Ok(work.pinned.clone()),
+            None => self.pin_flow(flow.into_owned(), &submission.principal, None).await.map(Arc::new),
+        };
+        let pinned = match pinned {
             Ok(pinned) => pinned,
             Err(EngineError::Invalid(more)) => {
                 problems.0.extend(more.0);
@@ -121,22 +145,23 @@ impl Engine {
         };
         problems.0.extend(pinned.check(&submission.arguments, &[]).0);
         problems.or(())?;
-        let (job, mut unit) = self.born(submission, pinned, flow_revision);
+        let work = known.unwrap_or_else(|| self.works.put(key, pinned));
+        let (job, mut unit) = self.born(submission, &work, flow_revision, at_birth);
         unit.changes.splice(0..0, expectation);
         Ok((job, unit))
     }
 
     /// The flow, which revision it is, and what of that must still be so.
-    async fn work_of(
+    async fn flow_of<'a>(
         &self,
-        submission: &Submission,
-    ) -> Result<(Flow<String>, Option<RevisionName>, Option<Change>), EngineError> {
+        submission: &'a Submission,
+    ) -> Result<(Cow<'a, Flow<String>>, Option<RevisionName>, Option<Change>), EngineError> {
         match (&submission.reference, &submission.flow) {
             (Some(reference), _) => {
                 let resolved = self.resolve_flow(reference, &submission.principal).await?;
-                Ok((resolved.flow, Some(resolved.name), Some(resolved.expectation)))
+                Ok((Cow::Owned(resolved.flow), Some(resolved.name), Some(resolved.expectation)))
             }
-            (None, Some(flow)) => Ok((flow.clone(), submission.flow_revision.clone(), None)),
+            (None, Some(flow)) => Ok((Cow::Borrowed(flow), submission.flow_revision.clone(), None)),
             (None, None) => Err(EngineError::invalid("job.work", "give an action, a flow or a reference")),
         }
     }
@@ -144,7 +169,8 @@ impl Engine {
     fn check_submission(&self, submission: &Submission) -> Problems {
         let mut problems = Problems::default();
         let limits = &self.limits;
-        let bytes = Value::Object(submission.arguments.clone()).to_string().len();
+        let json = serde_json::to_vec(&submission.arguments).expect("an object has only string keys");
+        let bytes = json.len();
         if bytes > limits.arguments_bytes_max {
             let message = format!(
                 "are {bytes} bytes as JSON: at most {}; put large data into a granted directory",
@@ -178,8 +204,9 @@ impl Engine {
     fn born(
         &self,
         submission: &Submission,
-        pinned: Pinned,
+        work: &Work,
         flow_revision: Option<RevisionName>,
+        at_birth: &mut AtBirth<'_>,
     ) -> (Job, Unit) {
         let now = self.now();
         let job_type = match submission.job_type.as_str() {
@@ -192,7 +219,7 @@ impl Engine {
             principal: submission.principal.clone(),
             job_type,
             labels: submission.labels.clone(),
-            flow: pinned.flow.digest(),
+            flow: work.digest,
             flow_revision,
             arguments: submission.arguments.clone(),
             grants: submission.grants.clone(),
@@ -202,13 +229,15 @@ impl Engine {
             never_revert: submission.never_revert,
             created: now,
         };
-        let mut changes: Vec<_> = pinned.expectations().collect();
+        let mut changes: Vec<_> = work.pinned.expectations().collect();
         if let Some(key) = request_key(submission) {
             changes.push(Change::Take { key, at: now, job: spec.id });
         }
         let timing = Timing { execute_at: submission.execute_at, priority: submission.priority };
         let actor = Actor::Principal(submission.principal.clone());
-        let (job, entries) = create(Arc::new(spec), Arc::new(pinned.flow), timing, actor);
+        let planned = (work.pinned.flow.clone(), work.plan.clone());
+        let (mut job, mut entries) = create_planned(Arc::new(spec), planned, timing, actor);
+        entries.extend(at_birth(&mut job));
         changes.push(Change::birth(&job, entries));
         (job, Unit::of(changes))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryFutureExt as _};
 use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use windlass_proto::v1;
 use windlass_proto::v1::job_service_server::JobService;
 use windlass_proto::v1::submit_job_result::Outcome;
 
+use crate::dispatcher::Dispatcher;
 use crate::engine::job::Demand;
 use crate::engine::reference::References;
 use crate::engine::submit::Submission;
@@ -28,8 +29,9 @@ use crate::grpc::principal::asked;
 use crate::grpc::status::{draining, refusal};
 use crate::grpc::watch::Watch;
 
-/// Submissions of one batch that are under way at once: their commits share transactions.
-const BATCH_CONCURRENCY: usize = 128;
+/// Submissions of one batch that are under way at once: their commits share transactions, and the next are checked
+/// meanwhile.
+const BATCH_CONCURRENCY: usize = 512;
 /// How long a wait takes where the client says nothing.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Bytes of all outputs in one answer; the largest single one is well below it.
@@ -39,12 +41,17 @@ const OUTPUTS_BYTES_MAX: usize = 3 << 20;
 #[derive(Clone)]
 pub(super) struct JobPlane {
     engine: Arc<Engine>,
+    dispatcher: Arc<Dispatcher>,
     draining: CancellationToken,
 }
 
 impl JobPlane {
     pub fn new(services: &Services) -> Self {
-        Self { engine: services.engine.clone(), draining: services.draining.clone() }
+        Self {
+            engine: services.engine.clone(),
+            dispatcher: services.dispatcher.clone(),
+            draining: services.draining.clone(),
+        }
     }
 
     async fn submit_one(
@@ -57,7 +64,7 @@ impl JobPlane {
         let mut submission = submission::submission(request, principal)?;
         let references = self.fill(&mut submission).await?;
         if !dry_run && references.are_found() {
-            let submitted = references.judged(self.engine.submit(submission).await).map_err(locate)?;
+            let submitted = references.judged(self.dispatcher.submit(submission).await).map_err(locate)?;
             return Ok(v1::SubmitJobResponse {
                 job: Some(job::to_wire(&submitted.job)),
                 known: submitted.known,
@@ -138,13 +145,18 @@ impl JobService for JobPlane {
         }
         let submitted = request.requests.into_iter().map(|request| {
             let (plane, principal) = (self.clone(), principal.clone());
-            async move {
+            // Tasks of their own, for every core.
+            let submitted = tokio::spawn(async move {
                 let outcome = match plane.submit_one(principal, request).await {
                     Ok(submitted) => Outcome::Submitted(submitted),
                     Err(status) => Outcome::Refused(refusal(&status)),
                 };
                 v1::SubmitJobResult { outcome: Some(outcome) }
-            }
+            });
+            submitted.unwrap_or_else(|error| {
+                let status = Status::internal(format!("the host failed in the call: {error}"));
+                v1::SubmitJobResult { outcome: Some(Outcome::Refused(refusal(&status))) }
+            })
         });
         let results = futures::stream::iter(submitted).buffered(BATCH_CONCURRENCY).collect().await;
         Ok(Response::new(v1::SubmitJobBatchResponse { results }))

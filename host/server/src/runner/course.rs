@@ -1,13 +1,13 @@
 //! The course of a claimed job: its calls, as many at once as there is room for, each outcome committed with the
 //! intents that it enables.
 //!
-//! Every call holds a slot of the host. When one ends while others of the job run, its slot is given back and asked for
+//! Every call holds a slot of the host, until what follows from it is decided. When one ends while others of the job run, its slot is given back and asked for
 //! again, so that a job with a thousand ready tasks does not keep another from its first.
 //!
 //! While calls run, others may record something of the job: the answer to an approval, or an event that it waits for.
 //! News of it comes by bulletin, and by looking now and then, and the job goes on at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::future;
 use tokio::sync::OwnedSemaphorePermit;
@@ -185,25 +185,37 @@ impl Course {
     /// Decides, commits, and begins the calls that were meant.
     async fn decide(&mut self, decide: impl Fn(&mut Decision<'_>) -> Result<(), LetGo>) -> Result<(), LetGo> {
         let is_stopping = self.is_cut || self.runner.stopping.is_cancelled();
-        let (host, room) = (self.runner.engine.host, self.spare.len());
+        let host = self.runner.engine.host;
+        let spare = Mutex::new(std::mem::take(&mut self.spare));
         let recorded = self.desk.record(|decision| {
-            let mut decision = decision.with_room(room);
+            let mut spare = spare.lock().expect("a decision that panics ends the run");
+            let mut decision = decision.with_room(spare.len());
             if is_stopping {
                 decision = decision.stopping(host);
             }
             decide(&mut decision)?;
-            Ok(decision.into_entries())
+            let entries = decision.into_entries();
+            // Others need not wait for the commit: what it begins keeps its slots, and no more. Where it is decided anew,
+            // as something was recorded meanwhile, one call may be begun that has to wait for a slot.
+            spare.truncate(entries.iter().filter_map(begun).count());
+            Ok(entries)
         });
-        let begun: Vec<_> = recorded.await?.iter().filter_map(begun).collect();
+        let recorded = recorded.await;
+        self.spare = spare.into_inner().expect("a decision that panics ends the run");
+        let begun: Vec<_> = recorded?.iter().filter_map(begun).collect();
         self.begin(begun);
         Ok(())
     }
 
     fn begin(&mut self, calls: Vec<CallName>) {
         for call in calls {
-            let slot = self.spare.pop().expect("no more calls are begun than there are slots");
+            let slot = self.spare.pop();
             let (runner, desk) = (self.runner.clone(), self.desk.clone());
             self.calls.spawn(async move {
+                let slot = match slot {
+                    Some(slot) => slot,
+                    None => slot_of(&runner).await,
+                };
                 let outcome = match runner.prepare(&desk, &call).await {
                     Ok(prepared) => runner.make_call(&desk, &call, prepared).await,
                     Err(outcome) => Some(outcome),
@@ -265,6 +277,10 @@ async fn changed(
             return;
         }
     }
+}
+
+async fn slot_of(runner: &Runner) -> OwnedSemaphorePermit {
+    runner.slots.clone().acquire_owned().await.expect("the slots are never closed")
 }
 
 /// A bug in the host ends the run, as it would without a task between.

@@ -148,7 +148,7 @@ impl Desk {
             return Ok(());
         }
         let change = Change::recorded(job, entries.to_vec(), Some(self.epoch));
-        self.engine.commit(Unit::of(vec![change])).await
+        self.engine.commit_of(Unit::of(vec![change]), Some(job)).await
     }
 
     /// Whether a commit that failed was made all the same: its answer may have been lost.

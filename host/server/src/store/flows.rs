@@ -31,8 +31,8 @@ impl Flows {
         digest: Digest,
         read: impl FnOnce() -> Result<Flow, StoreFailure>,
     ) -> Result<(Arc<Flow>, Arc<Plan>), StoreFailure> {
-        if let Some(known) = self.lock().flows.get(&digest) {
-            return Ok(known.clone());
+        if let Some(known) = self.known(digest) {
+            return Ok(known);
         }
         let flow = Arc::new(read()?);
         let plan = Arc::new(Plan::of(&flow));
@@ -45,6 +45,11 @@ impl Flows {
             known.nodes += nodes;
         }
         Ok((flow, plan))
+    }
+
+    /// The flow of that digest with its plan, where it was read lately.
+    pub fn known(&self, digest: Digest) -> Option<(Arc<Flow>, Arc<Plan>)> {
+        self.lock().flows.get(&digest).cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

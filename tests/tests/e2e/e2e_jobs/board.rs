@@ -56,3 +56,21 @@ async fn ready_jobs_run_by_priority_then_age() {
     assert_eq!(order, expected.into_iter().map(|(_, _, job)| job).collect::<Vec<_>>());
     host.finish().await;
 }
+
+/// What is told of a submission is what is stored with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_begins_with_its_birth_where_a_slot_is_free_and_waits_on_the_board_otherwise() {
+    let host = TestHost::start_with(HostOptions { slots: 1, ..HostOptions::default() }).await;
+    let first = host.try_submit(host.spec(flow([gate("g")]))).await.expect("it is taken");
+    let second = host.try_submit(host.spec(flow([gate("h")]))).await.expect("it is taken");
+    assert_eq!((first.state(), second.state()), (JobState::Running, JobState::Ready));
+    let kinds = host.kinds(&first.id).await;
+    assert_eq!(kinds[..4], ["job.created", "job.triggered", "job.claimed", "task.applying"]);
+    assert_eq!(host.kinds(&second.id).await, kinds[..2]);
+    host.open_gate("g");
+    host.open_gate("h");
+    for job in [&first.id, &second.id] {
+        assert_eq!(host.wait(job).await.state(), JobState::Succeeded);
+    }
+    host.finish().await;
+}

@@ -21,7 +21,7 @@ use windlass_tests::scripted::Scripted;
 /// Calls that a member makes at once: no run waits for its first, and a flow has several under way.
 const SLOTS: usize = 32;
 /// Runs look at the store by a clock that the simulation does not move: one that looked by itself on a slow machine would
-/// record what it finds in the middle of a check.
+/// record what it finds in the middle of a check. The simulation spreads the news.
 const LOOK_PERIOD: Duration = Duration::from_secs(24 * 3_600);
 
 /// See the module.

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
 use windlass_core::call::{Direction, Observation, Outcome};
 use windlass_core::child::Parent;
+use windlass_core::decide::Decision;
 use windlass_core::decide::control::Resolution;
+use windlass_core::entry::Entry;
 use windlass_core::flow::Leaf;
 use windlass_core::id::JobId;
-use windlass_core::instance::{InstanceName, TaskInstance, TaskState};
+use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Job, JobState, Origin};
 use windlass_host::clock::Clock as _;
 use windlass_host::engine::job::Demand;
@@ -39,6 +42,8 @@ const HEALING_STEP: TimeDelta = TimeDelta::days(2);
 const ROWS: usize = 100;
 /// A message, the end of a select, a call that is cut: each takes a turn of the runtime.
 const SETTLING_TURNS: usize = 20;
+/// By then everything that can happen has, on the slowest machine.
+const SETTLING_MAX: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct Simulation {
@@ -59,6 +64,10 @@ impl Simulation {
     pub async fn run(seed: u64) {
         let mut simulation = Self::new(seed).await;
         for _ in 0..STEPS {
+            // Now and then something happens while an outcome is recorded.
+            if simulation.random.chance(25) {
+                simulation.release();
+            }
             simulation.step().await;
             simulation.settle().await;
             simulation.check().await;
@@ -217,7 +226,11 @@ impl Simulation {
         let Some((host, job)) = self.random.pick(&claims) else { return };
         let engine = self.engine();
         let actor = engine.host_actor();
-        engine.decide(job, &actor, |decision| decision.lose_claim(host)).await.expect("it has the claim");
+        match engine.decide(job, &actor, |decision| decision.lose_claim(host)).await {
+            // The last is of a claim that was given back meanwhile.
+            Ok(_) | Err(EngineError::Precondition { .. }) => {}
+            Err(error) => panic!("job {job}: {error}"),
+        }
     }
 
     /// A host stops: it lets its calls finish, or cuts them short.
@@ -267,9 +280,31 @@ impl Simulation {
 
     /// Returns when every run has ended, or waits for a call that the simulation holds.
     async fn settle(&self) {
+        self.spread_news().await;
         // An outcome that is recorded while other calls of its job run is told by no event: look until it is so.
-        while !self.is_settled().await {
+        let began = Instant::now();
+        while began.elapsed() < SETTLING_MAX {
+            if self.is_settled().await {
+                return;
+            }
             tokio::task::yield_now().await;
+        }
+        let running: Vec<usize> = self.members.iter().map(Member::running).collect();
+        let held: Vec<_> = self.scripted.made().into_iter().filter(|made| made.is_held).collect();
+        let jobs = witness::jobs(&*self.store).await;
+        let more: Vec<_> = jobs.iter().flat_map(|found| self.more(&found.job)).collect();
+        panic!("it does not settle: {running:?} run, held are {held:#?}, more is {more:#?}, of {jobs:#?}");
+    }
+
+    /// Who has a job hears of what others recorded of it, as it would some seconds later by looking. Who had it hears
+    /// nothing: it goes on until it is refused.
+    async fn spread_news(&self) {
+        for (host, job) in self.store.claims().await.expect("the store answers") {
+            let holder = self.members.iter().find(|member| member.host == host);
+            let stored = self.store.job(job).await.expect("the store answers");
+            if let (Some(holder), Some(stored)) = (holder, stored) {
+                holder.engine.hear(job, &stored.status);
+            }
         }
     }
 
@@ -292,25 +327,31 @@ impl Simulation {
             let job = self.store.job(*id).await.expect("the store answers").expect("the job is there");
             let epoch = job.status.claim.map_or(0, |claim| claim.epoch);
             let waiting = held.get(&(id.to_string(), epoch)).copied();
-            if waiting.is_some_and(|count| count != job.in_flight_count() || self.begins_more(&job)) {
+            if waiting.is_some_and(|count| count != job.in_flight_count() || !self.more(&job).is_empty()) {
                 return false;
             }
         }
         true
     }
 
-    /// Its host has room for all that it could call, and calls it; unless it has not heard of an answer, which another
-    /// member recorded, and finds when its next call ends.
-    fn begins_more(&self, job: &Job) -> bool {
-        let Some(claim) = job.status.claim else { return false };
-        let is_heard = |instance: &TaskInstance| {
-            instance.answer.is_none() || !matches!(instance.state, TaskState::Waiting | TaskState::Reverting)
+    /// Its host has something more to record, for which no call needs to end: it has room for all that it could call. One
+    /// that stops finds out only when it hears of something.
+    fn more(&self, job: &Job) -> Vec<Entry> {
+        let Some(claim) = job.status.claim else { return Vec::new() };
+        let holder = self.members.iter().find(|member| member.host == claim.host);
+        let Some(holder) = holder else { return Vec::new() };
+        let (mut job, now) = (job.clone(), self.clock.now());
+        // A pause that began before the clock went back lasts until it has come round again.
+        let room = job.wanted_calls(now);
+        let decision = Decision::new(&mut job, now, holder.engine.host_actor()).with_room(room);
+        let mut decision = match holder.is_stopping() {
+            true => decision.stopping(claim.host),
+            false => decision,
         };
-        if !job.instances.values().all(is_heard) {
-            return false;
+        match decision.proceed(claim.host) {
+            Ok(()) => decision.into_entries(),
+            Err(_) => Vec::new(),
         }
-        let is_at_work = self.members.iter().any(|member| member.host == claim.host && !member.is_stopping());
-        is_at_work && job.wanted_calls(self.clock.now()) > 0
     }
 
     /// X01, X02, X07 and the replay of every logbook; and J11: who lost a claim begins nothing more.

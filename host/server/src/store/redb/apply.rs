@@ -24,8 +24,7 @@ impl<'unit> Rows<'unit> for Batch {
     }
 
     fn generation(&self, key: &RecordKey) -> Result<Option<u64>, StoreFailure> {
-        let row = key::record(key);
-        self.get(Table::Record, &row)?.map(|bytes| stored::generation_of(&row, &bytes)).transpose()
+        Batch::generation(self, key::record(key))
     }
 
     fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {

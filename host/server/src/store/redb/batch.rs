@@ -3,7 +3,8 @@
 //! Invariant: a unit that is refused leaves no trace; the units after it see what those before it did. Rows are
 //! kept by key, so that they are written in order.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use windlass_core::id::JobId;
 
 use super::snapshot::Snapshot;
 use super::table::Table;
-use super::{codec, key};
+use super::{codec, key, stored};
 use crate::store::StoreFailure;
 
 /// A row to be written, or none to be removed.
@@ -32,6 +33,8 @@ pub(super) struct Batch {
     pub tail: Vec<TailRange>,
     bytes: usize,
     undo: Undo,
+    /// Generations of records that units expected, as they are stored: many jobs of a batch name the same plugin.
+    generations: RefCell<HashMap<Vec<u8>, Option<u64>>>,
 }
 
 /// What the batch had under a key: nothing, a row to be removed, or a row to be written.
@@ -49,7 +52,15 @@ impl Batch {
     pub fn over(snapshot: Snapshot) -> Result<Self, StoreFailure> {
         let number = snapshot.batch()? + 1;
         let rows = [const { BTreeMap::new() }; Table::COUNT];
-        Ok(Self { snapshot, number, rows, tail: Vec::new(), bytes: 0, undo: Undo::default() })
+        Ok(Self {
+            snapshot,
+            number,
+            rows,
+            tail: Vec::new(),
+            bytes: 0,
+            undo: Undo::default(),
+            generations: RefCell::default(),
+        })
     }
 
     /// Bytes to be written so far.
@@ -113,6 +124,20 @@ impl Batch {
             Some(row) => row.as_ref().map(|value| codec::decode(table, key, value)).transpose(),
             None => self.snapshot.row(table, key),
         }
+    }
+
+    /// The generation of a record, of which no more is decoded, and once for each batch.
+    pub fn generation(&self, row: Vec<u8>) -> Result<Option<u64>, StoreFailure> {
+        if let Some(fresh) = self.rows[Table::Record as usize].get(&row) {
+            return fresh.as_ref().map(|bytes| stored::generation_of(&row, bytes)).transpose();
+        }
+        if let Some(known) = self.generations.borrow().get(&row) {
+            return Ok(*known);
+        }
+        let stored = self.snapshot.get(Table::Record, &row)?;
+        let generation = stored.map(|bytes| stored::generation_of(&row, &bytes)).transpose()?;
+        self.generations.borrow_mut().insert(row, generation);
+        Ok(generation)
     }
 
     /// Keys that begin with `prefix` and are below `end`, in order, stored ones and those of this batch; at

@@ -4,7 +4,7 @@
 //! error; readers wait while it tries for the first time, and are told that the store is down after that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use redb::Database;
 
@@ -64,6 +64,26 @@ impl Handle {
         call: impl FnOnce(&Snapshot) -> Result<T, StoreFailure>,
     ) -> Result<T, StoreFailure> {
         self.with(|database, _| call(&Snapshot::of(database)?))
+    }
+
+    /// Likewise, and whether the storage has failed; none where the database is just being reopened, which takes a while.
+    pub fn try_read<T>(
+        &self,
+        call: impl FnOnce(&Snapshot) -> Result<T, StoreFailure>,
+    ) -> Option<(Result<T, StoreFailure>, bool)> {
+        let slot = match self.slot.try_read() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(match &*slot {
+            Slot::Open { database, seen } => {
+                let result = Snapshot::of(database).and_then(|snapshot| call(&snapshot));
+                let is_failing = result.is_err() && seen.trouble().is_some();
+                (result, is_failing)
+            }
+            Slot::Closed(failure) => (Err(failure.clone()), false),
+        })
     }
 
     /// What failed first since the database was opened.

@@ -1,6 +1,7 @@
 //! Reading jobs: one, many, those on the board, those that hosts have, those that wait for an
 //! event, those that have something to tell, what is due.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -12,11 +13,17 @@ use windlass_core::job::{Job, JobSpec, JobStatus};
 
 use super::codec::{self, corrupt};
 use super::key;
-use super::settings::LISTED_JOBS_MAX;
+use super::settings::{LISTED_JOBS_MAX, SMALL_BYTES};
 use super::snapshot::Snapshot;
 use super::table::Table;
 use crate::store::flows::Flows;
 use crate::store::{Due, JobFilter, JobPage, StoreFailure};
+
+/// The job, if there is one, and it is small.
+pub(super) enum Found {
+    Job(Option<Box<Job>>),
+    TooLarge,
+}
 
 pub(super) fn job(snapshot: &Snapshot, flows: &Flows, id: JobId) -> Result<Option<Job>, StoreFailure> {
     let row = key::job(id);
@@ -25,13 +32,38 @@ pub(super) fn job(snapshot: &Snapshot, flows: &Flows, id: JobId) -> Result<Optio
     let missing = || corrupt(Table::Flow, &spec.flow.0, format_args!("it is missing, and job {id} needs it"));
     let read = || snapshot.row::<Flow>(Table::Flow, &spec.flow.0)?.ok_or_else(missing);
     let planned = flows.planned(spec.flow, read)?;
-    let mut instances = std::collections::BTreeMap::new();
+    let mut instances = BTreeMap::new();
     snapshot.scan_prefix(Table::Instance, &row, |key, value| {
         let instance: TaskInstance = codec::decode(Table::Instance, key, value)?;
         instances.insert(instance.name.clone(), instance);
         Ok(true)
     })?;
     Ok(Some(Job::restore_planned(Arc::new(spec), planned, status, instances)))
+}
+
+/// The job, unless it is long to read: its rows are many bytes, or its flow is to be read and planned.
+pub(super) fn small(snapshot: &Snapshot, flows: &Flows, id: JobId) -> Result<Found, StoreFailure> {
+    let row = key::job(id);
+    let Some(status) = snapshot.row::<JobStatus>(Table::Status, &row)? else { return Ok(Found::Job(None)) };
+    let spec_bytes = snapshot.get(Table::Spec, &row)?;
+    let Some(spec_bytes) = spec_bytes.filter(|bytes| bytes.len() <= SMALL_BYTES) else {
+        return Ok(Found::TooLarge);
+    };
+    let spec: JobSpec = codec::decode(Table::Spec, &row, &spec_bytes)?;
+    let Some(planned) = flows.known(spec.flow) else { return Ok(Found::TooLarge) };
+    let (mut instances, mut bytes) = (BTreeMap::new(), spec_bytes.len());
+    snapshot.scan_prefix(Table::Instance, &row, |key, value| {
+        bytes += value.len();
+        if bytes <= SMALL_BYTES {
+            let instance: TaskInstance = codec::decode(Table::Instance, key, value)?;
+            instances.insert(instance.name.clone(), instance);
+        }
+        Ok(bytes <= SMALL_BYTES)
+    })?;
+    if bytes > SMALL_BYTES {
+        return Ok(Found::TooLarge);
+    }
+    Ok(Found::Job(Some(Box::new(Job::restore_planned(Arc::new(spec), planned, status, instances)))))
 }
 
 fn spec(snapshot: &Snapshot, id: JobId) -> Result<JobSpec, StoreFailure> {

@@ -5,6 +5,7 @@
 //! was acknowledged before it began.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -20,7 +21,8 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 
 use self::blob::BlobChange;
-use self::handle::Handle;
+use self::handle::{Handle, Opening};
+use self::job::Found;
 use self::open::Opener;
 use self::owner::{Command, Owner, Work, WorkChange};
 use self::reserve::ReserveFile;
@@ -109,7 +111,7 @@ impl RedbStore {
         let handle = Arc::new(Handle::new(opener, database, seen));
         let (commands, receiver) = mpsc::channel(QUEUE_MAX);
         let full = is_full.map(|_| std::time::Instant::now());
-        let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full };
+        let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full, last: None };
         let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
         let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
         let (commands, owner) = (RwLock::new(Some(commands)), Mutex::new(Some(owner)));
@@ -151,16 +153,37 @@ impl RedbStore {
         });
         match read.await {
             Ok((result, is_failing)) => {
-                if is_failing && let Some(commands) = self.commands() {
-                    // Where the queue is full, what is in it finds out by itself.
-                    drop(commands.try_send(Command::Reopen(opening)));
-                }
+                self.heed(opening, is_failing);
                 result
             }
-            Err(error) if error.is_panic() => {
-                Err(StoreFailure::Corrupt("a page contradicts another".to_owned()))
-            }
+            Err(error) if error.is_panic() => Err(contradiction()),
             Err(_) => Err(StoreFailure::Down("the program stops".to_owned())),
+        }
+    }
+
+    /// Reads a few small rows on the thread that asks: giving them to another takes longer than most such reads do. Where
+    /// the database is being reopened, which takes a while, another thread waits for it.
+    async fn read_few<T: Send + 'static>(
+        &self,
+        call: impl Fn(&Snapshot) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
+        let opening = self.handle.opening();
+        let read = panic::catch_unwind(AssertUnwindSafe(|| self.handle.try_read(&call)));
+        match read {
+            Ok(Some((result, is_failing))) => {
+                self.heed(opening, is_failing);
+                result
+            }
+            Ok(None) => self.read(call).await,
+            Err(_) => Err(contradiction()),
+        }
+    }
+
+    /// A read that failed on the storage has the database opened anew.
+    fn heed(&self, opening: Opening, is_failing: bool) {
+        if is_failing && let Some(commands) = self.commands() {
+            // Where the queue is full, what is in it finds out by itself.
+            drop(commands.try_send(Command::Reopen(opening)));
         }
     }
 }
@@ -187,6 +210,11 @@ impl RedbStore {
     }
 }
 
+/// What redb panics for.
+fn contradiction() -> StoreFailure {
+    StoreFailure::Corrupt("a page contradicts another".to_owned())
+}
+
 fn join(owner: Option<JoinHandle<()>>) {
     if owner.is_some_and(|owner| owner.join().is_err()) {
         tracing::error!("the store's thread panicked; the next start repairs the store");
@@ -207,6 +235,10 @@ impl Store for RedbStore {
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {
         let flows = Arc::clone(&self.flows);
+        if let Found::Job(job) = self.read_few(move |snapshot| job::small(snapshot, &flows, id)).await? {
+            return Ok(job.map(|job| *job));
+        }
+        let flows = Arc::clone(&self.flows);
         self.read(move |snapshot| job::job(snapshot, &flows, id)).await
     }
 
@@ -221,7 +253,7 @@ impl Store for RedbStore {
     }
 
     async fn board(&self, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
-        self.read(move |snapshot| job::board(snapshot, limit)).await
+        self.read_few(move |snapshot| job::board(snapshot, limit)).await
     }
 
     async fn claims(&self) -> Result<Vec<(HostId, JobId)>, StoreFailure> {
@@ -239,15 +271,15 @@ impl Store for RedbStore {
     }
 
     async fn untold(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, StoreFailure> {
-        self.read(move |snapshot| job::untold(snapshot, after, limit)).await
+        self.read_few(move |snapshot| job::untold(snapshot, after, limit)).await
     }
 
     async fn due(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<Due>, StoreFailure> {
-        self.read(move |snapshot| job::due(snapshot, now, limit)).await
+        self.read_few(move |snapshot| job::due(snapshot, now, limit)).await
     }
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreFailure> {
-        self.read(job::next_due).await
+        self.read_few(job::next_due).await
     }
 
     async fn entries(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<Entry>, StoreFailure> {
@@ -281,7 +313,7 @@ impl Store for RedbStore {
 
     async fn holder(&self, key: &UniqueKey) -> Result<Option<JobId>, StoreFailure> {
         let key = key.clone();
-        self.read(move |snapshot| record::holder(snapshot, &key)).await
+        self.read_few(move |snapshot| record::holder(snapshot, &key)).await
     }
 
     async fn note(

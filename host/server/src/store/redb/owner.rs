@@ -1,7 +1,7 @@
 //! The owner: the one thread that writes, and that reopens the database after an error.
 //!
 //! It takes a unit, then whatever else waits within the bounds, checks each in order of arrival against what those
-//! before it did, and commits all of them once. Nobody is answered before the transaction is on the disk: not even
+//! before it did, and commits all of them once. Where it is busy it waits a moment for those on their way. Nobody is answered before the transaction is on the disk: not even
 //! a refused unit, whose refusal may rest on one that is not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,10 @@ use super::blob::BlobChange;
 use super::handle::{Handle, Opening};
 use super::open::write;
 use super::reserve::Reserve;
-use super::settings::{APPLY_MAX, BATCH_BYTES_MAX, REOPEN_PAUSE, REOPEN_PAUSE_MAX, ROOM_PAUSE};
+use super::settings::{
+    APPLY_MAX, BATCH_BYTES_MAX, GATHER_FROM, GATHER_PAUSE, GATHER_WITHIN, REOPEN_PAUSE, REOPEN_PAUSE_MAX,
+    ROOM_PAUSE,
+};
 use super::snapshot::Snapshot;
 use crate::store::admit::admit;
 use crate::store::{CommitError, StoreFailure, Unit};
@@ -57,6 +60,8 @@ pub(super) struct Owner {
     pub reserve: Option<Box<dyn Reserve>>,
     /// The disk is full; when it was last looked whether there is room.
     pub full: Option<Instant>,
+    /// How many units the last transaction had, and when it ended.
+    pub last: Option<(usize, Instant)>,
 }
 
 /// Work that was taken into a batch, and what came of it.
@@ -82,7 +87,9 @@ impl Owner {
     fn turn(&mut self, first: Work) {
         self.look_for_room();
         let (staged, batch) = self.stage(first);
+        let units = staged.len();
         self.finish(staged, batch);
+        self.last = Some((units, Instant::now()));
     }
 
     /// Commits, and answers all together.
@@ -105,6 +112,10 @@ impl Owner {
     fn stage(&mut self, first: Work) -> (Staged, Result<Batch, StoreFailure>) {
         let mut staged = Vec::new();
         let began = Instant::now();
+        // Where many wait for each transaction, those that are on their way share this one.
+        let is_busy =
+            |(units, ended): (usize, Instant)| units >= GATHER_FROM && ended.elapsed() < GATHER_WITHIN;
+        let mut gathers = self.last.is_some_and(is_busy);
         let mut next = Some(first);
         let batch = guarded(|| self.handle.with(|database, _| Batch::over(Snapshot::of(database)?)));
         let mut batch = match batch {
@@ -131,6 +142,11 @@ impl Owner {
             }
             if batch.bytes() < BATCH_BYTES_MAX && began.elapsed() < APPLY_MAX {
                 next = self.waiting();
+                if next.is_none() && gathers {
+                    gathers = false;
+                    thread::sleep(GATHER_PAUSE);
+                    next = self.waiting();
+                }
             }
         }
         (staged, Ok(batch))

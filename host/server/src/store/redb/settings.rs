@@ -22,11 +22,20 @@ pub(super) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long units are taken into one transaction.
 pub(super) const APPLY_MAX: Duration = Duration::from_millis(10);
 
+/// Where the last transaction had so many units and ended so lately, the next one waits a moment for others: a transaction costs
+/// as much as a dozen units. Whoever is alone waits for nobody.
+pub(super) const GATHER_FROM: usize = 6;
+pub(super) const GATHER_WITHIN: Duration = Duration::from_millis(1);
+pub(super) const GATHER_PAUSE: Duration = Duration::from_micros(200);
+
 /// A chunk of a blob: with its key and the head of its page it fills 256 KiB; a byte more would take 512.
 pub(super) const CHUNK_BYTES: usize = 256 * 1024 - 256;
 
 /// Chunks that one transaction removes.
 pub(super) const REMOVED_CHUNKS_MAX: u32 = 16;
+
+/// Bytes of a job that is read on the thread that asks: their decoding takes no longer than giving them to another.
+pub(super) const SMALL_BYTES: usize = 16 * 1024;
 
 /// Jobs that one page of a list looks at: some 20 ms.
 pub(super) const LISTED_JOBS_MAX: usize = 5_000;
