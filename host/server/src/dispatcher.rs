@@ -131,7 +131,7 @@ impl Dispatcher {
                         runner.run_tried((id, claim), bulletins).await;
                         drop(turn);
                     }),
-                    // The claim is taken back from nobody, should it be there.
+                    // Should it be there, nobody serves its claim, and it is taken back.
                     Err(_) => self.forget(Some(Begun { id, claim, bulletins })),
                 }
             }

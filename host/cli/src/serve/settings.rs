@@ -19,7 +19,7 @@ use crate::{text, time};
 const SLOTS_DEFAULT: u32 = 64;
 /// Each slot may hold an instance with its memory; beyond this a host should rather get company.
 const SLOTS_MAX: u32 = 1_024;
-/// Enough for guests in interpreted languages; most take a hundredth of it.
+/// Enough for guests in interpreted languages. A bound: a call takes what it needs.
 const MEMORY_DEFAULT: u64 = 256 << 20;
 /// No guest starts in less.
 const MEMORY_MIN: u64 = 1 << 20;

@@ -12,8 +12,10 @@ use windlass_core::plan::Plan;
 use crate::engine::Engine;
 use crate::engine::flow::Pinned;
 
-/// Bytes of the flows that are known, as JSON; what is made of them is some ten times as large.
+/// Bytes of the flows that are known, as JSON; what is made of them is several times as large.
 const BYTES_MAX: usize = 1 << 20;
+/// Bytes of one of them: a larger one would leave room for few others.
+const FLOW_BYTES_MAX: usize = 64 << 10;
 
 /// A flow of which jobs are made.
 pub(super) struct Work {
@@ -52,7 +54,7 @@ impl Works {
         let (digest, plan) = (pinned.flow.digest(), Arc::new(Plan::of(&pinned.flow)));
         let work = Arc::new(Work { pinned, digest, plan });
         let WorkKey { changes, json } = key;
-        if json.len() > BYTES_MAX / 16 {
+        if json.len() > FLOW_BYTES_MAX {
             return work;
         }
         let mut known = self.lock();

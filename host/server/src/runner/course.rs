@@ -1,8 +1,9 @@
 //! The course of a claimed job: its calls, as many at once as there is room for, each outcome committed with the
 //! intents that it enables.
 //!
-//! Every call holds a slot of the host, until what follows from it is decided. When one ends while others of the job run, its slot is given back and asked for
-//! again, so that a job with a thousand ready tasks does not keep another from its first.
+//! Every call holds a slot of the host, until what follows from it is decided. When one ends while others of the job
+//! run, its slot is given back and asked for again, so that a job with a thousand ready tasks does not keep another from
+//! its first.
 //!
 //! While calls run, others may record something of the job: the answer to an approval, or an event that it waits for.
 //! News of it comes by bulletin, and by looking now and then, and the job goes on at once.

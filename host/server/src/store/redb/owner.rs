@@ -1,8 +1,8 @@
 //! The owner: the one thread that writes, and that reopens the database after an error.
 //!
 //! It takes a unit, then whatever else waits within the bounds, checks each in order of arrival against what those
-//! before it did, and commits all of them once. Where it is busy it waits a moment for those on their way. Nobody is answered before the transaction is on the disk: not even
-//! a refused unit, whose refusal may rest on one that is not.
+//! before it did, and commits all of them once. Where it is busy it waits a moment for those on their way. Nobody is
+//! answered before the transaction is on the disk: not even a refused unit, whose refusal may rest on one that is not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

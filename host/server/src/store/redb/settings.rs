@@ -22,8 +22,8 @@ pub(super) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long units are taken into one transaction.
 pub(super) const APPLY_MAX: Duration = Duration::from_millis(10);
 
-/// Where the last transaction had so many units and ended so lately, the next one waits a moment for others: a transaction costs
-/// as much as a dozen units. Whoever is alone waits for nobody.
+/// Where the last transaction had so many units and ended so lately, the next one waits a moment for others: a transaction
+/// costs as much as a dozen units. Whoever is alone waits for nobody.
 pub(super) const GATHER_FROM: usize = 6;
 pub(super) const GATHER_WITHIN: Duration = Duration::from_millis(1);
 pub(super) const GATHER_PAUSE: Duration = Duration::from_micros(200);
