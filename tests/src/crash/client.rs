@@ -60,7 +60,7 @@ impl Client {
         request_id: &str,
     ) -> Result<v1::SubmitJobResponse, Status> {
         let request =
-            v1::SubmitJobRequest { job: Some(job), request_id: request_id.to_owned(), dry_run: false };
+            v1::SubmitJobRequest { job: Some(job), request_id: request_id.to_owned(), ..v1::SubmitJobRequest::default() };
         Ok(self.jobs.submit(request).await?.into_inner())
     }
 

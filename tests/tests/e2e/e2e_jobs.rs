@@ -5,5 +5,6 @@ mod cancel;
 mod list;
 mod lost;
 mod submit;
+mod submit_wait;
 mod suspend;
 mod time;

@@ -95,7 +95,7 @@ impl Play<'_> {
         let request = v1::SubmitJobRequest {
             job: Some(spec),
             request_id: uuid::Uuid::now_v7().to_string(),
-            dry_run: false,
+            ..v1::SubmitJobRequest::default()
         };
         let answer = self.client.jobs().submit(request).await.context("the job was not taken")?.into_inner();
         let job = answer.job.context("the host answered without the job")?;

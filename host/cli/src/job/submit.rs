@@ -80,6 +80,8 @@ pub async fn submit(session: &Session, arguments: &SubmitArguments) -> Result<Ex
         job: Some(arguments.spec()?),
         request_id: arguments.request_id.clone().unwrap_or_else(fresh),
         dry_run: arguments.dry_run,
+        // Its id is told first.
+        wait: None,
     };
     let answer = session.jobs().submit(request).await?.into_inner();
     let job = job(answer.job)?;
@@ -186,6 +188,7 @@ impl JobDocument {
             job: Some(job),
             request_id: self.request_id.unwrap_or_else(fresh),
             dry_run,
+            wait: None,
         })
     }
 }

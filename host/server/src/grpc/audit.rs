@@ -9,6 +9,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use crate::grpc::gone::Gone;
 use crate::grpc::principal;
 
 /// Methods that change nothing. What is not named here is taken for a mutation; a backup is written down like one, as
@@ -50,12 +51,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let line = Line::of(&request);
-        let answered = self.inner.call(request);
         let is_mutation = line.as_ref().is_some_and(|line| !line.is_read);
+        // Dropped with the future, as that is when the client hangs up.
+        let there = is_mutation.then(|| {
+            let gone = Gone::default();
+            request.extensions_mut().insert(gone.clone());
+            gone.guard()
+        });
+        let answered = self.inner.call(request);
         Box::pin(async move {
             let response = if is_mutation { to_its_end(answered).await? } else { answered.await? };
+            drop(there);
             if let Some(line) = line {
                 line.write(code_of(&response));
             }
@@ -101,4 +109,52 @@ impl Line {
 /// How a call ended, as far as its head tells: a stream that fails later logs where it fails.
 fn code_of(response: &Response<Body>) -> Code {
     response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
+    use tokio::sync::Mutex;
+    use tokio::sync::mpsc::{Sender, channel};
+    use tower::service_fn;
+
+    use super::*;
+
+    async fn hang_up(path: &str) -> (bool, Option<()>) {
+        let (told, mut tells): (Sender<bool>, _) = channel(1);
+        let (goes_on, may_go_on) = channel::<()>(1);
+        let may_go_on = Arc::new(Mutex::new(may_go_on));
+        let mut audit = Audit {
+            inner: service_fn(move |request: Request<Body>| {
+                let (told, may_go_on) = (told.clone(), may_go_on.clone());
+                async move {
+                    let gone: Gone = request.extensions().get().cloned().unwrap_or_default();
+                    may_go_on.lock().await.recv().await;
+                    told.send(gone.hung_up().now_or_never().is_some()).await.ok();
+                    Ok::<_, Infallible>(Response::new(Body::empty()))
+                }
+            }),
+        };
+        let call = audit.call(Request::builder().uri(path).body(Body::empty()).unwrap());
+        let mut call = tokio::spawn(call);
+        tokio::task::yield_now().await;
+        call.abort();
+        assert!((&mut call).await.unwrap_err().is_cancelled());
+        drop(audit);
+        let asked_on = goes_on.send(()).await.ok();
+        (tells.recv().await.unwrap_or_default(), asked_on)
+    }
+
+    #[tokio::test]
+    async fn a_mutation_goes_on_without_its_client_and_knows_that_it_is_gone() {
+        assert_eq!(hang_up("/windlass.v1.JobService/Submit").await, (true, Some(())));
+    }
+
+    #[tokio::test]
+    async fn a_read_ends_with_its_client() {
+        assert_eq!(hang_up("/windlass.v1.JobService/Wait").await, (false, None));
+    }
 }

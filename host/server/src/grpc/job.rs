@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use windlass_core::id::{JobId, OperationId, TriggerId};
+use windlass_core::job::Job;
 use windlass_core::permit::Kind;
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
@@ -19,11 +20,12 @@ use windlass_proto::v1::submit_job_result::Outcome;
 use crate::dispatcher::Dispatcher;
 use crate::engine::job::Demand;
 use crate::engine::reference::References;
-use crate::engine::submit::Submission;
+use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::grpc::Services;
 use crate::grpc::convert::time::{instant, millis};
 use crate::grpc::convert::{checked, demand, field, given, id, instance, job, revision, submission};
+use crate::grpc::gone::Gone;
 use crate::grpc::page::{Page, fitting};
 use crate::grpc::principal::asked;
 use crate::grpc::status::{draining, refusal};
@@ -36,6 +38,24 @@ const BATCH_CONCURRENCY: usize = 512;
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Bytes of all outputs in one answer; the largest single one is well below it.
 const OUTPUTS_BYTES_MAX: usize = 3 << 20;
+
+/// What came of a submission.
+enum Taken {
+    Stored(Submitted),
+    /// Checked only.
+    Tried(Job),
+}
+
+impl Taken {
+    fn to_wire(&self) -> v1::SubmitJobResponse {
+        match self {
+            Self::Stored(Submitted { job, known }) => {
+                v1::SubmitJobResponse { job: Some(job::to_wire(job)), known: *known }
+            }
+            Self::Tried(job) => v1::SubmitJobResponse { job: Some(job::tried(job)), known: false },
+        }
+    }
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -54,28 +74,49 @@ impl JobPlane {
         }
     }
 
-    async fn submit_one(
+    /// A request of a batch, which does not wait.
+    async fn submit_of_batch(
         &self,
         principal: String,
         request: v1::SubmitJobRequest,
-    ) -> Result<v1::SubmitJobResponse, Status> {
+    ) -> Result<Taken, Status> {
+        if request.wait.is_some() {
+            Err(EngineError::invalid("wait", "is not for a batch: wait for each of its jobs by itself"))?;
+        }
+        self.submit_one(principal, request).await
+    }
+
+    /// What came of one request; without regard to how long it waits.
+    async fn submit_one(&self, principal: String, request: v1::SubmitJobRequest) -> Result<Taken, Status> {
         let locate = field::of_job(request.job.as_ref().and_then(|wanted| wanted.work.as_ref()));
         let dry_run = request.dry_run;
         let mut submission = submission::submission(request, principal)?;
         let references = self.fill(&mut submission).await?;
         if !dry_run && references.are_found() {
             let submitted = references.judged(self.dispatcher.submit(submission).await).map_err(locate)?;
-            return Ok(v1::SubmitJobResponse {
-                job: Some(job::to_wire(&submitted.job)),
-                known: submitted.known,
-            });
+            return Ok(Taken::Stored(submitted));
         }
         // A flow that is gone since does not matter to who repeats a request.
         if !dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
-            return Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&before.job)), known: true });
+            return Ok(Taken::Stored(before));
         }
         let tried = references.judged(self.engine.try_submit(&submission).await).map_err(locate)?;
-        Ok(v1::SubmitJobResponse { job: Some(job::tried(&tried)), known: false })
+        Ok(Taken::Tried(tried))
+    }
+
+    /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored: a
+    /// host that stops answers what it knows of it.
+    async fn attend(&self, job: Job, principal: &str, timeout: Duration, gone: &Gone) -> Result<Arc<Job>, Status> {
+        let id = job.id();
+        tokio::select! {
+            ended = self.engine.wait(id, principal, timeout) => match ended {
+                // Who may submit need not be permitted to read: they are told as without a wait.
+                Err(EngineError::Denied { .. }) => Ok(Arc::new(job)),
+                ended => Ok(ended?),
+            },
+            () = self.draining.cancelled() => Ok(Arc::new(job)),
+            () = gone.hung_up() => Ok(Arc::new(job)),
+        }
     }
 
     /// Puts the stored flows that child jobs name into what was submitted.
@@ -130,8 +171,17 @@ impl JobService for JobPlane {
         &self,
         request: Request<v1::SubmitJobRequest>,
     ) -> Result<Response<v1::SubmitJobResponse>, Status> {
+        let gone = Gone::of(&request);
         let (principal, request) = asked(request)?;
-        Ok(Response::new(self.submit_one(principal, request).await?))
+        let wait = submission::wait(&request)?;
+        let taken = self.submit_one(principal.clone(), request).await?;
+        match (wait, taken) {
+            (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
+                let job = self.attend(job, &principal, timeout, &gone).await?;
+                Ok(Response::new(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known }))
+            }
+            (_, taken) => Ok(Response::new(taken.to_wire())),
+        }
     }
 
     async fn submit_batch(
@@ -147,8 +197,8 @@ impl JobService for JobPlane {
             let (plane, principal) = (self.clone(), principal.clone());
             // Tasks of their own, for every core.
             let submitted = tokio::spawn(async move {
-                let outcome = match plane.submit_one(principal, request).await {
-                    Ok(submitted) => Outcome::Submitted(submitted),
+                let outcome = match plane.submit_of_batch(principal, request).await {
+                    Ok(taken) => Outcome::Submitted(taken.to_wire()),
                     Err(status) => Outcome::Refused(refusal(&status)),
                 };
                 v1::SubmitJobResult { outcome: Some(outcome) }

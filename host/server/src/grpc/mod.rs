@@ -37,6 +37,7 @@ mod connection;
 mod convert;
 mod event;
 mod flow;
+mod gone;
 mod host;
 mod job;
 

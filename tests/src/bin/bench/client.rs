@@ -67,10 +67,13 @@ impl Client {
         answer.job.context("a wait answers the job")
     }
 
-    /// Submits a job and waits for its end, which must be this; its id.
+    /// Submits a job and waits for its end, which must be this, in one call; its id.
     pub async fn run(&self, lane: usize, spec: v1::JobSpec, end: v1::JobState) -> Result<String> {
-        let id = self.submit(lane, spec).await?;
-        let job = self.wait(lane, id.clone()).await?;
+        let (job, wait) = (Some(spec), Some(duration(PATIENCE)));
+        let request = v1::SubmitJobRequest { job, wait, ..v1::SubmitJobRequest::default() };
+        let answer = self.jobs(lane).submit(request).await?.into_inner();
+        let job = answer.job.context("a submission answers the job")?;
+        let id = job.id.clone();
         ensure!(job.state() == end, "job {id} is {:?} in the place of {end:?}: {:?}", job.state(), job.cause);
         Ok(id)
     }

@@ -69,9 +69,9 @@ impl Floor {
     pub async fn run(&self, in_flight: usize, until: Until, plan: &Plan) -> Result<Driven<()>> {
         drive(in_flight, until, |_, _| async move {
             let job = Uuid::now_v7();
+            // A host with a free slot stores and claims a job at once.
             self.writer.commit(birth(job)).await?;
-            self.go(job, plan).await?;
-            Ok(())
+            self.go(job, 1, plan).await
         })
         .await
     }
@@ -101,24 +101,29 @@ impl Floor {
         let (jobs, plan) = (&jobs, Plan(vec![1]));
         let plan = &plan;
         let driven = drive(SLOTS, Until::Count(count), |number, _| async move {
-            Ok(self.go(jobs[number], plan).await? - due)
+            let claimed = 2;
+            self.writer.commit(changed(jobs[number], claimed, 1)).await?;
+            let begun = Instant::now();
+            self.go(jobs[number], claimed, plan).await?;
+            Ok(begun - due)
         });
         Ok(driven.await?.done.into_iter().map(|done| done.gave).collect())
     }
 
-    /// Claims a job and makes its calls; when the first began.
-    async fn go(&self, job: Uuid, plan: &Plan) -> Result<Instant> {
-        let mut sequence = 2;
-        let mut rows = changed(job, sequence, 1);
-        rows.push(Row { table: Table::Due, key: job.as_bytes().to_vec(), value: None });
-        self.writer.commit(rows).await?;
-        let begun = Instant::now();
-        for calls in &plan.0 {
+    /// Makes the calls of a job that is claimed; its last entry as yet is `sequence`. What is claimed is found by the same index
+    /// as what is due, until it has ended.
+    async fn go(&self, job: Uuid, mut sequence: usize, plan: &Plan) -> Result<()> {
+        let mut layers = plan.0.iter().peekable();
+        while let Some(calls) = layers.next() {
             try_join_all((0..*calls).map(|_| self.call(job))).await?;
-            self.writer.commit(changed(job, sequence + 1, *calls)).await?;
+            let mut rows = changed(job, sequence + 1, *calls);
+            if layers.peek().is_none() {
+                rows.push(Row { table: Table::Due, key: job.as_bytes().to_vec(), value: None });
+            }
+            self.writer.commit(rows).await?;
             sequence += calls;
         }
-        Ok(begun)
+        Ok(())
     }
 
     async fn call(&self, job: Uuid) -> Result<()> {

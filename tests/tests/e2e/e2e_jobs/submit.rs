@@ -9,7 +9,8 @@ use windlass_tests::harness::{TestHost, as_principal, code, field_paths};
 use windlass_tests::work::{Shape as _, action, action_of, argument, flow, literal, task};
 
 fn request(spec: v1::JobSpec, request_id: &str) -> v1::SubmitJobRequest {
-    v1::SubmitJobRequest { job: Some(spec), request_id: request_id.to_owned(), dry_run: false }
+    let request_id = request_id.to_owned();
+    v1::SubmitJobRequest { job: Some(spec), request_id, ..v1::SubmitJobRequest::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! Submissions: jobs as clients ask for them.
 
+use std::time::Duration;
+
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 
@@ -7,6 +9,16 @@ use super::time::{instant, millis};
 use super::{checked, given, grants, json, work};
 use crate::engine::EngineError;
 use crate::engine::submit::Submission;
+
+/// How long the answer waits for the end of the job; none where it does not.
+pub fn wait(request: &v1::SubmitJobRequest) -> Result<Option<Duration>, EngineError> {
+    let mut problems = Problems::default();
+    let wait = millis(&mut problems, "wait", request.wait.as_ref()).filter(|wait| *wait > 0);
+    if wait.is_some() && request.dry_run {
+        problems.add("wait", "is not for a dry run, which makes no job to wait for");
+    }
+    checked(problems, wait.map(Duration::from_millis))
+}
 
 /// `request` as `principal` makes it.
 pub fn submission(request: v1::SubmitJobRequest, principal: String) -> Result<Submission, EngineError> {
