@@ -13,12 +13,15 @@ use windlass_host::store::{
 use windlass_tests::conformance::fixture::{at, born, cancel, claim, decide, host_id, job_id, submit, unit};
 use windlass_tests::disk::{Disk, Fault};
 
-/// Units of one history before the power is cut.
-const UNITS: u64 = 4;
+/// Units of one history before the power is cut: the first makes the log, the fifth finds it full.
+const UNITS: u64 = 6;
+
+/// Bytes of the write-ahead log: too small for any transaction, so that each is written to the database's file; for three;
+/// for all.
+const WALS: [u64; 3] = [4096, 4 * 4096, 1 << 20];
 
 fn open(disk: &Disk) -> RedbStore {
-    let (disk, reserve) = (disk.clone(), disk.reserve());
-    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
+    disk.open().expect("opens")
 }
 
 /// One of every kind of row.
@@ -54,65 +57,71 @@ async fn check_whole(store: &RedbStore) -> Vec<JobId> {
     jobs.into_keys().collect()
 }
 
-/// Operations that a commit needs, and so the places where it can fail.
-async fn operations_of_one_commit() -> u64 {
-    let disk = Disk::default();
-    let store = open(&disk);
-    store.commit(all_rows(0)).await.expect("stored");
-    let before = disk.operations();
-    store.commit(all_rows(1)).await.expect("stored");
-    disk.operations() - before
+fn open_with(disk: &Disk, wal: u64) -> RedbStore {
+    disk.open_with_wal_of(wal).expect("opens")
 }
 
-/// Fails the n-th operation of a commit; gives the number of syncs that failed.
-async fn fail_once(n: u64, goes_on: bool) -> u64 {
+/// Operations that so many commits need, and so the places where they can fail. The first ones open the store.
+async fn operations_of(units: u64, wal: u64) -> u64 {
     let disk = Disk::default();
-    let store = open(&disk);
+    let store = open_with(&disk, wal);
+    for n in 0..units {
+        store.commit(all_rows(n)).await.expect("stored");
+    }
+    disk.operations()
+}
+
+/// Fails the n-th operation behind the first commit; gives the number of syncs that failed.
+async fn fail_once(n: u64, wal: u64, goes_on: bool) -> u64 {
+    let disk = Disk::default();
+    let store = open_with(&disk, wal);
     store.commit(all_rows(0)).await.expect("stored");
     disk.fail(n, Fault::Once);
-    let result = store.commit(all_rows(1)).await;
-    let is_acknowledged = match &result {
-        Ok(()) => true,
-        Err(CommitError::Storage(StoreFailure::Down(_))) => false,
-        Err(other) => panic!("operation {n}: {other:?}"),
-    };
-    // The store was reopened: reads and writes go on, and nothing in between was made up.
-    let found = check_whole(&store).await;
-    assert_eq!(found.contains(&job_id(1)), is_acknowledged, "operation {n}: {result:?}");
+    let mut acknowledged = vec![job_id(0)];
+    for job in 1..UNITS {
+        match store.commit(all_rows(job)).await {
+            Ok(()) => acknowledged.push(job_id(job)),
+            Err(CommitError::Storage(StoreFailure::Down(_))) => {}
+            Err(other) => panic!("operation {n}: {other:?}"),
+        }
+    }
+    // The store went on, and nothing in between was made up.
+    assert_eq!(check_whole(&store).await, acknowledged, "operation {n}, log of {wal}");
     if goes_on {
-        store.commit(all_rows(2)).await.expect("the disk works again");
+        store.commit(all_rows(UNITS)).await.expect("the disk works again");
+        acknowledged.push(job_id(UNITS));
     }
     // What is acknowledged survives the power, too: a failed sync is not believed afterwards.
     let failed_syncs = disk.failed_syncs();
     disk.fail(0, Fault::PowerCut);
     drop(store);
     disk.restart(0);
-    let found = check_whole(&open(&disk)).await;
-    assert_eq!(found.contains(&job_id(1)), is_acknowledged, "operation {n} after the power cut");
-    assert!(found.contains(&job_id(0)), "operation {n}: {found:?}");
-    assert_eq!(found.contains(&job_id(2)), goes_on, "operation {n}: {found:?}");
+    let found = check_whole(&open_with(&disk, wal)).await;
+    assert_eq!(found, acknowledged, "operation {n}, log of {wal}, after the power cut");
     failed_syncs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_disk_refuses_what_it_did_not_keep_and_heals_without_a_restart() {
-    let mut failed_syncs = 0;
-    for n in 0..operations_of_one_commit().await {
-        // The power is cut after another commit, which writes much anew, or before any.
-        for goes_on in [true, false] {
-            failed_syncs += fail_once(n, goes_on).await;
+    for wal in WALS {
+        let mut failed_syncs = 0;
+        for n in 0..operations_of(UNITS, wal).await - operations_of(1, wal).await {
+            // The power is cut after another commit, or before any.
+            for goes_on in [true, false] {
+                failed_syncs += fail_once(n, wal, goes_on).await;
+            }
         }
+        assert!(failed_syncs > 0, "no sync was among what failed");
     }
-    assert!(failed_syncs > 0, "no sync was among what failed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_power_cut_at_any_operation_all_that_was_acknowledged_is_there_and_nothing_by_halves() {
-    let total = operations_of_one_commit().await * UNITS;
-    for n in 0..total {
-        for seed in 0..3 {
+    for wal in WALS {
+        let total = operations_of(UNITS, wal).await - operations_of(0, wal).await;
+        for (n, seed) in (0..total).flat_map(|n| (0..3).map(move |seed| (n, seed))) {
             let disk = Disk::default();
-            let store = open(&disk);
+            let store = open_with(&disk, wal);
             disk.fail(n, Fault::PowerCut);
             let mut acknowledged = Vec::new();
             for job in 0..UNITS {
@@ -122,14 +131,78 @@ async fn after_a_power_cut_at_any_operation_all_that_was_acknowledged_is_there_a
             }
             drop(store);
             disk.restart(seed);
-            let store = open(&disk);
-            let found = check_whole(&store).await;
-            let kept = acknowledged.iter().all(|job| found.contains(job));
-            assert!(kept, "operation {n}, seed {seed}: {acknowledged:?} and {found:?}");
-            assert!(found.len() <= acknowledged.len() + 1, "operation {n}, seed {seed}: {found:?}");
-            store.commit(all_rows(UNITS)).await.expect("it goes on");
+            check_kept(&disk, wal, &acknowledged, &format!("operation {n}, seed {seed}, log of {wal}")).await;
         }
     }
+}
+
+/// All that was acknowledged is there, at most one more, and the store goes on.
+async fn check_kept(disk: &Disk, wal: u64, acknowledged: &[JobId], place: &str) {
+    let store = open_with(disk, wal);
+    let found = check_whole(&store).await;
+    assert!(acknowledged.iter().all(|job| found.contains(job)), "{place}: {acknowledged:?} and {found:?}");
+    assert!(found.len() <= acknowledged.len() + 1, "{place}: {found:?}");
+    store.commit(all_rows(UNITS)).await.expect("it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_power_cut_while_the_log_is_taken_in_all_that_was_acknowledged_is_there() {
+    let wal = WALS[2];
+    let crashed = async || {
+        let disk = Disk::default();
+        let store = open_with(&disk, wal);
+        for job in 0..UNITS {
+            store.commit(all_rows(job)).await.expect("stored");
+        }
+        disk.fail(0, Fault::PowerCut);
+        drop(store);
+        disk.restart(0);
+        disk
+    };
+    let acknowledged: Vec<JobId> = (0..UNITS).map(job_id).collect();
+    let disk = crashed().await;
+    let before = disk.operations();
+    drop(open_with(&disk, wal));
+    for n in 0..disk.operations() - before {
+        for seed in 0..3 {
+            let disk = crashed().await;
+            disk.fail(n, Fault::PowerCut);
+            // Where the power was cut at once it does not open, and otherwise it is of no use.
+            drop(disk.open_with_wal_of(wal));
+            disk.restart(seed);
+            check_kept(&disk, wal, &acknowledged, &format!("operation {n}, seed {seed}")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_not_closed_does_not_open_without_its_log_or_with_another() {
+    let crashed = async |jobs: std::ops::Range<u64>| {
+        let disk = Disk::default();
+        let store = open_with(&disk, WALS[2]);
+        for job in jobs {
+            store.commit(all_rows(job)).await.expect("stored");
+        }
+        disk.fail(0, Fault::PowerCut);
+        drop(store);
+        disk.restart(0);
+        disk
+    };
+    let (disk, other) = (crashed(0..3).await, crashed(3..6).await);
+    let kept = Disk::default();
+    kept.set_wal(Some(&disk));
+    for wrong in [None, Some(&other)] {
+        disk.set_wal(wrong);
+        let Err(refused) = disk.open_with_wal_of(WALS[2]) else { panic!("{wrong:?} is not its log") };
+        assert!(refused.to_string().contains("put the log back"), "{refused}");
+    }
+    disk.set_wal(Some(&kept));
+    let store = open_with(&disk, WALS[2]);
+    assert_eq!(check_whole(&store).await, [0, 1, 2].map(job_id));
+    // One that was closed needs none, and takes none that lies about.
+    drop(store);
+    disk.set_wal(Some(&other));
+    assert_eq!(check_whole(&open_with(&disk, WALS[2])).await, [0, 1, 2].map(job_id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

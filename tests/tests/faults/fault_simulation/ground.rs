@@ -52,6 +52,5 @@ impl Ground {
 }
 
 fn open(disk: &Disk) -> RedbStore {
-    let (disk, reserve) = (disk.clone(), disk.reserve());
-    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
+    disk.open().expect("opens")
 }

@@ -15,8 +15,7 @@ const FILL_MAX: usize = 20_000;
 const FILL_BYTES: usize = 64 << 10;
 
 pub fn open(disk: &Disk) -> RedbStore {
-    let (disk, reserve) = (disk.clone(), disk.reserve());
-    RedbStore::open_with_backend(move || disk.open(), Some(Box::new(reserve))).expect("opens")
+    disk.open().expect("opens")
 }
 
 /// Submits until the disk has no room, and returns what the client is told then.

@@ -19,6 +19,9 @@ use crate::store::StoreFailure;
 /// A row to be written, or none to be removed.
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// The rows of every table, in the order of their keys.
+pub(super) type Tables = [Rows; Table::COUNT];
+
 /// Entries of one change, within the tail: job, first and last sequence number.
 pub(super) type TailRange = (JobId, u64, u64);
 
@@ -29,7 +32,7 @@ pub(super) struct Batch {
     snapshot: Snapshot,
     /// The number of the transaction that these rows will be.
     pub number: u64,
-    rows: [Rows; Table::COUNT],
+    rows: Tables,
     pub tail: Vec<TailRange>,
     bytes: usize,
     undo: Undo,
@@ -167,9 +170,9 @@ impl Batch {
         Ok(keys)
     }
 
-    /// The rows of every table, in the order of their keys. What the tail says of jobs that this very batch
+    /// What is to be written. What the tail says of jobs that this very batch
     /// purged is left out.
-    pub fn into_rows(mut self) -> Result<[Rows; Table::COUNT], StoreFailure> {
+    pub fn into_rows(mut self) -> Result<Tables, StoreFailure> {
         let entries = &self.rows[Table::Entry as usize];
         self.tail.retain(|(job, from, _)| matches!(entries.get(&key::entries(*job, *from)), Some(Some(_))));
         if !self.tail.is_empty() {

@@ -16,6 +16,8 @@ pub(super) const ID_BYTES: usize = 16;
 
 pub(super) const META_SCHEMA: &[u8] = b"schema";
 pub(super) const META_BATCH: &[u8] = b"batch";
+/// Which write-ahead log holds what was committed since. Since schema 4.
+pub(super) const META_WAL: &[u8] = b"wal";
 
 pub(super) fn job(id: JobId) -> Vec<u8> {
     id.0.as_bytes().to_vec()

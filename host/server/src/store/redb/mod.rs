@@ -21,9 +21,10 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::Job;
 
 use self::blob::BlobChange;
+use self::committer::Committer;
 use self::handle::{Handle, Opening};
 use self::job::Found;
-use self::open::Opener;
+use self::open::{Closed, Opener, WalSettings};
 use self::owner::{Command, Owner, Work, WorkChange};
 use self::reserve::ReserveFile;
 use self::settings::QUEUE_MAX;
@@ -39,6 +40,7 @@ mod batch;
 mod blob;
 mod check;
 mod codec;
+mod committer;
 mod export;
 mod handle;
 mod job;
@@ -54,12 +56,14 @@ mod snapshot;
 mod stored;
 mod table;
 mod trouble;
+mod wal;
 
 pub(super) use check::check_file;
 pub use open::OpenError;
 pub use reserve::Reserve;
 pub use settings::RedbSettings;
 use settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
+pub use wal::WalPlace;
 
 /// The store on redb. Dropping it finishes what was asked for and closes the file.
 pub struct RedbStore {
@@ -74,31 +78,40 @@ impl RedbStore {
     /// Opens the store, or creates it. After a crash the file is verified and repaired first.
     pub fn open(settings: RedbSettings) -> Result<Self, OpenError> {
         let reserve = ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes);
-        let opener = Opener::of_file(&settings.path, settings.cache_bytes, settings.quick_repair_from_bytes)?;
+        let RedbSettings { path, cache_bytes, quick_repair_from_bytes, wal_bytes_max, .. } = &settings;
+        let opener = Opener::of_file(path, *cache_bytes, *quick_repair_from_bytes, *wal_bytes_max)?;
         Self::start(opener, Some(Box::new(reserve)))
     }
 
     /// A store that is gone with the process.
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let memory: Arc<dyn StorageBackend> = Arc::new(InMemoryBackend::new());
-        Self::open_with_backend(move || Ok(Arc::clone(&memory)), None)
+        Self::open_with_backend(move || Ok(Arc::clone(&memory)), None, None)
     }
 
-    /// A store on any storage, such as one that fails. `make` is called each time the database is opened.
+    /// A store on any storage, such as one that fails. `make` is called each time the database is opened; `wal`: where its
+    /// log is, and of how many bytes at most.
     pub fn open_with_backend(
         make: impl Fn() -> io::Result<Arc<dyn StorageBackend>> + Send + Sync + 'static,
+        wal: Option<(Box<dyn WalPlace>, u64)>,
         reserve: Option<Box<dyn Reserve>>,
     ) -> Result<Self, OpenError> {
-        let opener =
-            Opener::new(PathBuf::from("(in memory)"), Box::new(make), CACHE_BYTES, QUICK_REPAIR_FROM_BYTES);
+        let path = PathBuf::from("(in memory)");
+        let wal = wal.map(|(place, len_max)| WalSettings { place, len_max });
+        let opener = Opener::new(path, Box::new(make), CACHE_BYTES, QUICK_REPAIR_FROM_BYTES, wal);
         Self::start(opener, reserve)
     }
 
     fn start(opener: Opener, reserve: Option<Box<dyn Reserve>>) -> Result<Self, OpenError> {
-        let (database, seen) = match opener.open() {
-            Ok(open) => open,
-            Err(closed) => return Err(opener.explain(closed)),
+        let opened = match (opener.open(), &reserve) {
+            // What is in the log needs room in the database.
+            (Err(Closed::Failed(StoreFailure::Full)), Some(reserve)) => {
+                reserve.release();
+                opener.open()
+            }
+            (opened, _) => opened,
         };
+        let (database, seen) = opened.map_err(|closed| opener.explain(closed))?;
         // What is left of uploads stays until there is room to remove it.
         if let Err(failure) = open::sweep(&database) {
             tracing::warn!(%failure, "the remains of interrupted uploads were not removed");
@@ -111,7 +124,9 @@ impl RedbStore {
         let handle = Arc::new(Handle::new(opener, database, seen));
         let (commands, receiver) = mpsc::channel(QUEUE_MAX);
         let full = is_full.map(|_| std::time::Instant::now());
-        let owner = Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full, last: None };
+        let committer = Committer::new(Arc::clone(&handle));
+        let owner =
+            Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full, last: None, committer };
         let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
         let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
         let (commands, owner) = (RwLock::new(Some(commands)), Mutex::new(Some(owner)));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableHandle};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableHandle};
 
-use super::batch::Batch;
+use super::batch::{Batch, Tables};
 use super::blob;
 use super::key;
 use super::snapshot::Snapshot;
@@ -17,12 +17,13 @@ use super::table::Table;
 use super::trouble::{
     Seen, Watched, commit_failure_of, failure_of, io_failure_of, table_failure_of, transaction_failure_of,
 };
+use super::wal::{self, WalFile, WalId, WalPlace};
 use crate::store::StoreFailure;
 
 /// The layout of tables, keys and rows that this program reads and writes. 2: jobs wait for events, and entries tell of
 /// waits and observations, which programs of schema 1 do not know. 3: jobs have something to tell others, and flows, specs
-/// and entries tell of child jobs.
-const SCHEMA_VERSION: u32 = 3;
+/// and entries tell of child jobs. 4: what was committed last may be in a write-ahead log.
+const SCHEMA_VERSION: u32 = 4;
 
 /// The oldest layout that this program brings to its own. What it wrote is read as it is: only tables are added.
 const SCHEMA_VERSION_MIN: u32 = 1;
@@ -60,8 +61,26 @@ pub(super) struct Opener {
     pub make: MakeStorage,
     pub cache_bytes: usize,
     pub quick_repair_from_bytes: u64,
+    /// None: each transaction is written to the database's file.
+    pub wal: Option<WalSettings>,
     /// Held until the store is closed, also while the database is reopened.
     lock: Option<File>,
+}
+
+/// The write-ahead log that a store may have.
+pub(super) struct WalSettings {
+    pub place: Box<dyn WalPlace>,
+    /// Bytes.
+    pub len_max: u64,
+}
+
+/// Where a transaction is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In the database's file; `quick_repair`: with what a restart after a crash needs.
+    InFile { quick_repair: bool },
+    /// In the log, where it is already.
+    InLog,
 }
 
 /// Why the database did not open.
@@ -78,13 +97,19 @@ impl Opener {
         make: MakeStorage,
         cache_bytes: usize,
         quick_repair_from_bytes: u64,
+        wal: Option<WalSettings>,
     ) -> Self {
         let path = path.into();
-        Self { path, make, cache_bytes, quick_repair_from_bytes, lock: None }
+        Self { path, make, cache_bytes, quick_repair_from_bytes, wal, lock: None }
     }
 
-    /// A store in a file, which is locked until it is closed.
-    pub fn of_file(path: &Path, cache_bytes: usize, quick_repair_from_bytes: u64) -> Result<Self, OpenError> {
+    /// A store in a file, which is locked until it is closed; `wal_bytes_max`: of the log beside it.
+    pub fn of_file(
+        path: &Path,
+        cache_bytes: usize,
+        quick_repair_from_bytes: u64,
+        wal_bytes_max: u64,
+    ) -> Result<Self, OpenError> {
         let refused = |error: &io::Error| refused(path, error);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| refused(&error))?;
@@ -96,7 +121,10 @@ impl Opener {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(refused(&error)),
         }
-        let of = |path: &Path| Self::new(path, storage_of(path), cache_bytes, quick_repair_from_bytes);
+        let of = |path: &Path| {
+            let wal = WalSettings { place: Box::new(WalFile(beside(path, "wal"))), len_max: wal_bytes_max };
+            Self::new(path, storage_of(path), cache_bytes, quick_repair_from_bytes, Some(wal))
+        };
         let opener = of(path);
         let is_missing = match fs::metadata(path) {
             // A file that was made and not filled is as good as none.
@@ -152,11 +180,33 @@ impl Opener {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = builder.create_with_backend(watched).map_err(|error| not_opened(error, &seen))?;
             prepare(&database)?;
+            self.take_log_in(&database, &seen).map_err(Closed::Failed)?;
             Ok(database)
         }));
         let panicked = || StoreFailure::Corrupt("its pages contradict each other".to_owned());
         let database = opened.unwrap_or_else(|_| Err(Closed::Failed(panicked())))?;
         Ok((database, seen))
+    }
+
+    /// Whether what a restart after a crash needs is recorded with each transaction that is written to the file.
+    pub fn is_quick(&self, seen: &Seen) -> bool {
+        seen.len_bytes() >= self.quick_repair_from_bytes
+    }
+
+    /// Takes what is only in the log into the database, which needs none then.
+    fn take_log_in(&self, database: &Database, seen: &Seen) -> Result<(), StoreFailure> {
+        let snapshot = Snapshot::of(database)?;
+        let Some(named) = snapshot.get(Table::Meta, key::META_WAL)? else { return Ok(()) };
+        let number = snapshot.batch()?;
+        drop(snapshot);
+        let unknown = || StoreFailure::Corrupt("it names a write-ahead log as none is named".to_owned());
+        let id = WalId::of_bytes(&named).ok_or_else(unknown)?;
+        let mut tables = match &self.wal {
+            Some(wal) => wal::rows_behind(wal.place.as_ref(), id, number)?,
+            None => return Err(unknown()),
+        };
+        tables[Table::Meta as usize].insert(key::META_WAL.to_vec(), None);
+        write(database, tables, Kept::InFile { quick_repair: self.is_quick(seen) })
     }
 
     /// After a failed sync the system's cache may show what is not on the disk, and a later sync would not tell.
@@ -325,15 +375,18 @@ pub(super) fn sweep(database: &Database) -> Result<(), StoreFailure> {
     }
     let mut batch = Batch::over(snapshot)?;
     orphans.into_iter().for_each(|key| batch.remove(Table::BlobChunk, key));
-    write(database, batch, true)
+    write(database, batch.into_rows()?, Kept::InFile { quick_repair: true })
 }
 
-/// Writes a batch in one transaction, which is on the disk when this returns.
-pub(super) fn write(database: &Database, batch: Batch, quick_repair: bool) -> Result<(), StoreFailure> {
-    let tables = batch.into_rows()?;
+/// Writes rows in one transaction, which is on the disk when this returns, there or in the log.
+pub(super) fn write(database: &Database, tables: Tables, kept: Kept) -> Result<(), StoreFailure> {
     let mut transaction = database.begin_write().map_err(transaction_failure_of)?;
-    let immediate = transaction.set_durability(redb::Durability::Immediate);
-    immediate.map_err(|error| StoreFailure::Down(error.to_string()))?;
+    let (durability, quick_repair) = match kept {
+        Kept::InFile { quick_repair } => (Durability::Immediate, quick_repair),
+        Kept::InLog => (Durability::None, false),
+    };
+    let set = transaction.set_durability(durability);
+    set.map_err(|error| StoreFailure::Down(error.to_string()))?;
     transaction.set_quick_repair(quick_repair);
     for (table, rows) in Table::ALL.into_iter().zip(tables) {
         if rows.is_empty() {

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
 use super::blob::BlobChange;
+use super::committer::Committer;
 use super::handle::{Handle, Opening};
-use super::open::write;
 use super::reserve::Reserve;
 use super::settings::{
     APPLY_MAX, BATCH_BYTES_MAX, GATHER_FROM, GATHER_PAUSE, GATHER_WITHIN, REOPEN_PAUSE, REOPEN_PAUSE_MAX,
@@ -62,6 +62,7 @@ pub(super) struct Owner {
     pub full: Option<Instant>,
     /// How many units the last transaction had, and when it ended.
     pub last: Option<(usize, Instant)>,
+    pub committer: Committer,
 }
 
 /// Work that was taken into a batch, and what came of it.
@@ -79,6 +80,12 @@ impl Owner {
                 // It was reopened since.
                 Command::Reopen(_) => {}
             }
+        }
+        if let Err(failure) = guarded(|| {
+            self.committer.settle();
+            Ok(())
+        }) {
+            tracing::warn!(%failure, "the write-ahead log is kept");
         }
         self.handle.close();
     }
@@ -101,12 +108,9 @@ impl Owner {
         }
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), StoreFailure> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let from_bytes = self.handle.opener.quick_repair_from_bytes;
-        guarded(|| self.handle.with(|database, seen| write(database, batch, seen.len_bytes() >= from_bytes)))
+    fn commit(&mut self, batch: Batch) -> Result<(), StoreFailure> {
+        let may_log = self.full.is_none();
+        guarded(|| self.committer.commit(batch, may_log))
     }
 
     fn stage(&mut self, first: Work) -> (Staged, Result<Batch, StoreFailure>) {
@@ -226,6 +230,7 @@ impl Owner {
             }
         }
         let rewrite = trouble.is_some_and(|trouble| trouble.sync_failed);
+        self.committer.forget_log();
         self.handle.reopen(rewrite)
     }
 

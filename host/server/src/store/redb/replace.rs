@@ -19,7 +19,7 @@ pub fn replace(aside: &Path, path: &Path) -> io::Result<()> {
 
 /// Removes a store that nobody has open, with what is beside it.
 pub fn remove(path: &Path) {
-    for file in [path.to_owned(), beside(path, "lock"), beside(path, "new")] {
+    for file in [path.to_owned(), beside(path, "lock"), beside(path, "new"), beside(path, "wal")] {
         if let Err(error) = fs::remove_file(&file)
             && error.kind() != io::ErrorKind::NotFound
         {

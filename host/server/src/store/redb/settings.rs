@@ -10,8 +10,15 @@ pub const CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// file takes under 0.1 s (measured: 0.1 s for 100 MiB), and lone commits are twice as fast.
 pub const QUICK_REPAIR_FROM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Kept beside the database for cancelling and purging on a full disk: room for some thousand of such units.
-pub const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of the write-ahead log: so much is written to the database at once, and taken into it after a crash.
+pub const WAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Kept beside the database for cancelling and purging on a full disk: room for what is in the log, and for some thousand of
+/// such units.
+pub const RESERVE_BYTES: u64 = 24 * 1024 * 1024;
+
+/// Where the log cannot be written, it is tried again after so long; each transaction is written to the database until then.
+pub(super) const WAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Units that wait for the owner. Beyond it callers wait; 64 in flight already fill a transaction.
 pub(super) const QUEUE_MAX: usize = 1_024;
@@ -50,11 +57,14 @@ pub(super) const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Where the store is, and how it is kept.
 #[derive(Debug, Clone)]
 pub struct RedbSettings {
-    /// The database file. Beside it are a lock (`.lock`) and the reserve (`.reserve`).
+    /// The database file. Beside it are a lock (`.lock`), the reserve (`.reserve`), and while it is open,
+    /// or was not closed, its write-ahead log (`.wal`), without which it is not whole.
     pub path: PathBuf,
     pub cache_bytes: usize,
     /// See [`QUICK_REPAIR_FROM_BYTES`].
     pub quick_repair_from_bytes: u64,
+    /// See [`WAL_BYTES_MAX`]. Too small for a transaction: each is written to the database.
+    pub wal_bytes_max: u64,
     /// See [`RESERVE_BYTES`]; 0 for none.
     pub reserve_bytes: u64,
 }
@@ -66,6 +76,7 @@ impl RedbSettings {
             path: path.into(),
             cache_bytes: CACHE_BYTES,
             quick_repair_from_bytes: QUICK_REPAIR_FROM_BYTES,
+            wal_bytes_max: WAL_BYTES_MAX,
             reserve_bytes: RESERVE_BYTES,
         }
     }

@@ -1,0 +1,291 @@
+//! The write-ahead log: what was committed since the database was last written to its file.
+//!
+//! A commit is a frame at the end of the log, and one sync. The database takes it in memory, and is written to its file only
+//! when the log is full, with the commit that finds no room in it: a checkpoint. After a crash the frames behind the last
+//! checkpoint are taken into the database once more.
+//!
+//! Invariants:
+//! - The database names the log that it needs by a random id, and none where it needs none. A log that was left behind,
+//!   or is another store's, is never taken in; without the one that it names, a store does not open.
+//! - Frames are numbered as transactions are. The first that is not whole, or is not the next, ends the log.
+//! - A frame begins on a page of its own: writing one touches no page of another that is needed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::hash::Hasher as _;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use twox_hash::XxHash64;
+use uuid::Uuid;
+
+use super::batch::Tables;
+use super::open::sync_folder;
+use super::table::Table;
+use super::trouble::io_failure_of;
+use crate::store::StoreFailure;
+
+/// Begins every log. The digit is raised when older programs cannot read what is behind it.
+const MAGIC: [u8; 8] = *b"windwal1";
+/// The unit in which a disk writes, at most.
+const PAGE_BYTES: usize = 4096;
+/// The file grows by so many bytes at once, all written, so that later commits need no room found for them.
+const GROWTH_BYTES: usize = 1 << 20;
+/// A commit of more than this part of the log is written to the database at once: it would be written twice for nothing.
+const FRAME_PART_MAX: u64 = 4;
+/// Number, length and sum, in front of each frame.
+const HEAD_BYTES: usize = 24;
+const ID_BYTES: usize = 16;
+
+/// Which log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WalId([u8; ID_BYTES]);
+
+impl WalId {
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub fn to_bytes(self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+}
+
+/// Where a log is kept.
+pub trait WalPlace: Send + Sync {
+    /// For messages.
+    fn name(&self) -> String;
+    /// What is there; none where nothing is.
+    fn find(&self) -> io::Result<Option<Arc<dyn StorageBackend>>>;
+    /// Something empty in the place of what is there. Its name is durable when this returns.
+    fn make(&self) -> io::Result<Arc<dyn StorageBackend>>;
+    /// Nobody needs what is there.
+    fn remove(&self) -> io::Result<()>;
+}
+
+/// A file beside the database.
+#[derive(Debug)]
+pub(super) struct WalFile(pub PathBuf);
+
+impl WalPlace for WalFile {
+    fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    fn find(&self) -> io::Result<Option<Arc<dyn StorageBackend>>> {
+        match OpenOptions::new().read(true).write(true).open(&self.0) {
+            Ok(file) => Ok(Some(backend(file)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(&self) -> io::Result<Arc<dyn StorageBackend>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.0)?;
+        sync_folder(&self.0)?;
+        backend(file)
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn backend(file: fs::File) -> io::Result<Arc<dyn StorageBackend>> {
+    Ok(Arc::new(FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?))
+}
+
+/// A log that is written.
+pub(super) struct Wal {
+    storage: Arc<dyn StorageBackend>,
+    pub id: WalId,
+    /// Where the next frame begins.
+    end: u64,
+    /// Bytes that the file has.
+    len: u64,
+    len_max: u64,
+    frame: Vec<u8>,
+}
+
+impl Wal {
+    /// An empty one, which is durable. `len_max`: bytes.
+    pub fn make(place: &dyn WalPlace, len_max: u64) -> io::Result<Self> {
+        let storage = place.make()?;
+        let id = WalId(*Uuid::now_v7().as_bytes());
+        let mut page = [MAGIC.as_slice(), &id.0].concat();
+        page.resize(PAGE_BYTES, 0);
+        let len = page.len() as u64;
+        storage.set_len(len)?;
+        storage.write(0, &page)?;
+        storage.sync_data()?;
+        Ok(Self { storage, id, end: len, len, len_max, frame: Vec::new() })
+    }
+
+    /// Appends the rows of a transaction, durable when this returns; false where there is no room for them.
+    pub fn append(&mut self, number: u64, tables: &Tables) -> io::Result<bool> {
+        encode(&mut self.frame, self.id, number, tables);
+        let len = self.frame.len() as u64;
+        if len > self.len_max / FRAME_PART_MAX || self.end + len > self.len_max {
+            return Ok(false);
+        }
+        self.grow(self.end + len)?;
+        self.storage.write(self.end, &self.frame)?;
+        self.storage.sync_data()?;
+        self.end += len;
+        Ok(true)
+    }
+
+    /// All that it holds is in the database's file.
+    pub fn restart(&mut self) {
+        self.end = PAGE_BYTES as u64;
+    }
+
+    fn grow(&mut self, len_min: u64) -> io::Result<()> {
+        if len_min <= self.len {
+            return Ok(());
+        }
+        let len = len_min.next_multiple_of(GROWTH_BYTES as u64).min(self.len_max).max(len_min);
+        self.storage.set_len(len)?;
+        let zeros = vec![0; GROWTH_BYTES];
+        let mut from = self.len;
+        while from < len {
+            let part = (len - from).min(GROWTH_BYTES as u64);
+            self.storage.write(from, &zeros[..part as usize])?;
+            from += part;
+        }
+        self.len = len;
+        Ok(())
+    }
+}
+
+/// The rows of all whole frames behind transaction `after`, the later over the earlier. `id`: of the log that is needed.
+pub(super) fn rows_behind(place: &dyn WalPlace, id: WalId, after: u64) -> Result<Tables, StoreFailure> {
+    let failed = |error: io::Error| io_failure_of(&error);
+    let gone = || {
+        StoreFailure::Corrupt(format!(
+            "what was committed last is in its write-ahead log, and {} is not that: put the log back that was beside the store",
+            place.name()
+        ))
+    };
+    let storage = place.find().map_err(failed)?.ok_or_else(gone)?;
+    let len = storage.len().map_err(failed)?;
+    let mut page = vec![0; PAGE_BYTES];
+    if len < PAGE_BYTES as u64 {
+        return Err(gone());
+    }
+    storage.read(0, &mut page).map_err(failed)?;
+    if !page.starts_with(&[MAGIC.as_slice(), &id.0].concat()) {
+        return Err(gone());
+    }
+    let mut tables = [const { BTreeMap::new() }; Table::COUNT];
+    let (mut from, mut next) = (PAGE_BYTES as u64, after + 1);
+    while let Some(frame) = read_frame(storage.as_ref(), len, from).map_err(failed)? {
+        // What is behind the last frame is what was there before it.
+        let Some(body) = body_of(&frame, id, next) else { break };
+        decode(body, &mut tables).ok_or_else(|| {
+            StoreFailure::Corrupt(format!("frame {next} of its write-ahead log, {}, is of no known form", place.name()))
+        })?;
+        from += frame.len() as u64;
+        next += 1;
+    }
+    storage.close().map_err(failed)?;
+    Ok(tables)
+}
+
+/// The pages that a frame at this place would have; none where there is not room for it.
+fn read_frame(storage: &dyn StorageBackend, len: u64, from: u64) -> io::Result<Option<Vec<u8>>> {
+    if from + HEAD_BYTES as u64 > len {
+        return Ok(None);
+    }
+    let mut head = [0; HEAD_BYTES];
+    storage.read(from, &mut head)?;
+    let body_len = u64::from_be_bytes(part(&head, 8));
+    let frame_len = body_len.checked_add(HEAD_BYTES as u64).map(|len| len.next_multiple_of(PAGE_BYTES as u64));
+    let Some(frame_len) = frame_len.filter(|frame_len| *frame_len <= len - from) else { return Ok(None) };
+    let mut frame = vec![0; frame_len as usize];
+    storage.read(from, &mut frame)?;
+    Ok(Some(frame))
+}
+
+/// What is in a frame of this number; none where it is not one, or not whole.
+fn body_of(frame: &[u8], id: WalId, number: u64) -> Option<&[u8]> {
+    let (head, rest) = frame.split_at_checked(HEAD_BYTES)?;
+    let body = rest.get(..usize::try_from(u64::from_be_bytes(part(head, 8))).ok()?)?;
+    let is_it = u64::from_be_bytes(part(head, 0)) == number
+        && u64::from_be_bytes(part(head, 16)) == sum(id, number, body);
+    is_it.then_some(body)
+}
+
+fn part(bytes: &[u8], from: usize) -> [u8; 8] {
+    let mut part = [0; 8];
+    part.copy_from_slice(&bytes[from..from + 8]);
+    part
+}
+
+fn sum(id: WalId, number: u64, body: &[u8]) -> u64 {
+    let mut hasher = XxHash64::with_seed(number);
+    hasher.write(&id.0);
+    hasher.write(&(body.len() as u64).to_be_bytes());
+    hasher.write(body);
+    hasher.finish()
+}
+
+/// The frame of a transaction: for each table its name, how many rows, and of each its key and what it becomes.
+fn encode(frame: &mut Vec<u8>, id: WalId, number: u64, tables: &Tables) {
+    frame.clear();
+    frame.resize(HEAD_BYTES, 0);
+    for (table, rows) in Table::ALL.into_iter().zip(tables).filter(|(_, rows)| !rows.is_empty()) {
+        put(frame, table.name().as_bytes());
+        frame.extend_from_slice(&(rows.len() as u32).to_be_bytes());
+        for (key, row) in rows {
+            put(frame, key);
+            frame.push(row.is_some().into());
+            put(frame, row.as_deref().unwrap_or_default());
+        }
+    }
+    let body = &frame[HEAD_BYTES..];
+    let head = [number, body.len() as u64, sum(id, number, body)].map(u64::to_be_bytes);
+    frame[..HEAD_BYTES].copy_from_slice(head.as_flattened());
+    frame.resize(frame.len().next_multiple_of(PAGE_BYTES), 0);
+}
+
+/// With its length in front. A row is bounded by what a transaction may have, far below 4 GiB.
+fn put(frame: &mut Vec<u8>, bytes: &[u8]) {
+    frame.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    frame.extend_from_slice(bytes);
+}
+
+/// None where it is of no known form.
+fn decode(mut body: &[u8], tables: &mut Tables) -> Option<()> {
+    while !body.is_empty() {
+        let name = take(&mut body)?;
+        let table = Table::ALL.into_iter().find(|table| table.name().as_bytes() == name)?;
+        for _ in 0..take_number(&mut body)? {
+            let key = take(&mut body)?.to_vec();
+            let (is_there, rest) = body.split_first()?;
+            body = rest;
+            let row = take(&mut body)?.to_vec();
+            tables[table as usize].insert(key, (*is_there == 1).then_some(row));
+        }
+    }
+    Some(())
+}
+
+fn take<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = take_number(body)?;
+    let (taken, rest) = body.split_at_checked(len)?;
+    *body = rest;
+    Some(taken)
+}
+
+fn take_number(body: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = body.split_first_chunk::<4>()?;
+    *body = rest;
+    Some(u32::from_be_bytes(*number) as usize)
+}
