@@ -106,9 +106,9 @@ impl Dispatcher {
         let mut begun: Option<Begun> = None;
         let mut claim = |job: &mut Job| {
             self.forget(begun.take());
-            let bulletins = self.engine.news.subscribe(job.id());
             let entries = self.runner.claim_at_birth(job, &mut slots);
             if let Some(claim) = job.status.claim {
+                let bulletins = self.engine.news.subscribe(job.id());
                 // Before it is stored: its claim is never one that nobody serves.
                 self.taken().insert(job.id());
                 begun = Some(Begun { id: job.id(), claim, bulletins });

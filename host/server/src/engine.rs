@@ -101,6 +101,15 @@ pub struct Engine {
     pub(crate) family_bell: Notify,
 }
 
+/// What a unit changes, for whoever waits for that.
+#[derive(Default)]
+struct Told {
+    jobs: Vec<(JobId, JobStatus)>,
+    on_board: bool,
+    has_alarm: bool,
+    is_untold: bool,
+}
+
 /// What an engine is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
@@ -147,43 +156,63 @@ impl Engine {
 
     /// Likewise, of a job that this unit may end: whoever waits for that is given it, and need not read it.
     pub async fn commit_of(&self, unit: Unit, job: Option<&Job>) -> Result<(), CommitError> {
-        let mut told = Vec::new();
-        let (mut on_board, mut has_alarm, mut is_untold) = (false, false, false);
+        let told = self.told_of(&unit);
+        let committed = self.store.commit(unit).await;
+        self.tell(told, committed.is_ok(), job);
+        committed
+    }
+
+    /// Commits each of these units for itself, and tells whoever waits for what they change; what came of each.
+    pub async fn commit_each(&self, units: Vec<Unit>) -> Vec<Result<(), CommitError>> {
+        let told: Vec<_> = units.iter().map(|unit| self.told_of(unit)).collect();
+        let committed = self.store.commit_each(units).await;
+        for (told, committed) in told.into_iter().zip(&committed) {
+            self.tell(told, committed.is_ok(), None);
+        }
+        committed
+    }
+
+    /// What is to be told of a unit that is about to be committed.
+    fn told_of(&self, unit: &Unit) -> Told {
+        let mut told = Told::default();
         for change in &unit.changes {
             match change {
                 Change::Job(change) => {
-                    on_board |= change.status.state == windlass_core::job::JobState::Ready;
-                    has_alarm |= change.status.alarm().is_some();
-                    is_untold |= change.status.is_untold();
-                    told.push((change.job, change.status.clone()));
+                    told.on_board |= change.status.state == windlass_core::job::JobState::Ready;
+                    told.has_alarm |= change.status.alarm().is_some();
+                    told.is_untold |= change.status.is_untold();
+                    told.jobs.push((change.job, change.status.clone()));
                     if let Some(birth) = &change.birth {
                         self.news.born(change.job, &birth.spec.owner);
                     }
                 }
-                Change::Put { record, .. } => has_alarm |= record.alarm().is_some(),
+                Change::Put { record, .. } => told.has_alarm |= record.alarm().is_some(),
                 _ => {}
             }
         }
-        if let Err(error) = self.store.commit(unit).await {
-            // Where nobody knows whether it was made, no bulletin tells of it.
-            told.iter().for_each(|(job, _)| self.news.unborn(*job));
-            return Err(error);
+        told
+    }
+
+    /// Where nobody knows whether it was made, no bulletin tells of it. `job`: which it may have ended.
+    fn tell(&self, told: Told, is_made: bool, job: Option<&Job>) {
+        if !is_made {
+            told.jobs.iter().for_each(|(job, _)| self.news.unborn(*job));
+            return;
         }
-        for (id, status) in told {
+        for (id, status) in told.jobs {
             let ended =
                 job.filter(|job| job.id() == id && status.state.is_ended() && self.news.is_awaited(id));
             self.news.recorded(id, &status, ended.map(|job| Arc::new(job.clone())));
         }
-        if on_board {
+        if told.on_board {
             self.board_bell.notify_one();
         }
-        if has_alarm {
+        if told.has_alarm {
             self.due_bell.notify_one();
         }
-        if is_untold {
+        if told.is_untold {
             self.family_bell.notify_one();
         }
-        Ok(())
     }
 
     /// Another engine recorded something of a job, whose status is this now: who has to do with it here hears of it. For

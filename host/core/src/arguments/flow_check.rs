@@ -49,6 +49,17 @@ pub fn validate_flow(
     awaited: &[&str],
     lookup: Lookup<'_>,
 ) -> Problems {
+    validate_planned(flow, None, arguments, awaited, lookup)
+}
+
+/// As [`validate_flow`], of a flow whose plan may be known.
+pub fn validate_planned(
+    flow: &Flow,
+    plan: Option<&Arc<Plan>>,
+    arguments: &Map<String, Value>,
+    awaited: &[&str],
+    lookup: Lookup<'_>,
+) -> Problems {
     let mut problems = Problems::default();
     let Some(nodes) = flow_shape::nodes(&mut problems, flow) else { return problems };
     for name in flow.defaults.keys() {
@@ -62,7 +73,7 @@ pub fn validate_flow(
     }
     flow_shape::check_duplicates(&mut problems, &nodes);
     let mut check = Check {
-        plan: Plan::of(flow),
+        plan: plan.cloned().unwrap_or_else(|| Arc::new(Plan::of(flow))),
         arguments: effective_arguments(flow, arguments),
         awaited: awaited.iter().map(|name| (*name).to_owned()).collect(),
         providers: providers(flow),
@@ -113,7 +124,7 @@ pub(super) fn bound(problems: &mut Problems, path: &str, value: u64, from: u64, 
 
 pub(super) struct Check<'a> {
     pub flow: &'a Flow,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     arguments: Map<String, Value>,
     awaited: BTreeSet<String>,
     providers: HashMap<&'a str, Vec<&'a str>>,

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use windlass_core::arguments::{Schemas, validate_flow};
+use windlass_core::arguments::{Schemas, validate_flow, validate_planned};
 use windlass_core::call::Grants;
 use windlass_core::flow::{Flow, PluginPin};
 use windlass_core::id::Digest;
 use windlass_core::job::Job;
+use windlass_core::plan::Plan;
 use windlass_core::problem::{Problem, Problems};
 
 use crate::engine::{Engine, EngineError};
@@ -38,6 +39,11 @@ impl Pinned {
     /// Everything that is wrong with the flow and these arguments.
     pub fn check(&self, arguments: &Map<String, Value>, awaited: &[&str]) -> Problems {
         validate_flow(&self.flow, arguments, awaited, &|pin| self.lookup(pin))
+    }
+
+    /// Likewise, where the plan of the flow is known.
+    pub fn check_planned(&self, plan: &Arc<Plan>, arguments: &Map<String, Value>) -> Problems {
+        validate_planned(&self.flow, Some(plan), arguments, &[], &|pin| self.lookup(pin))
     }
 }
 

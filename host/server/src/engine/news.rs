@@ -12,7 +12,7 @@ use windlass_core::instance::InstanceName;
 use windlass_core::job::{CancelMode, Claim, Job, JobStatus, Request};
 
 /// A watcher that falls behind by more than this misses progress values, never entries.
-const BULLETINS_MAX: usize = 64;
+const BULLETINS_MAX: usize = 16;
 
 /// Something happened to a job.
 #[derive(Debug, Clone)]

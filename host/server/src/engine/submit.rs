@@ -31,6 +31,10 @@ pub const JOB_TYPE_BYTES_MAX: usize = 64;
 /// The type of a job that was submitted without one.
 pub const JOB_TYPE_DIRECT: &str = "direct";
 
+/// Submissions that are checked one after the other before others on their thread get a turn: some tenths of a
+/// millisecond.
+const TURN: usize = 32;
+
 /// A job that somebody asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Submission {
@@ -95,6 +99,48 @@ impl Engine {
         Err(EngineError::Busy { subject: "a plugin of the flow".to_owned() })
     }
 
+    /// Each of these for itself, as `submit` does it, many in one commit; what came of each, in their order.
+    pub async fn submit_each(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Vec<Result<Submitted, EngineError>> {
+        let mut results: Vec<Option<Result<Submitted, EngineError>>> = Vec::with_capacity(submissions.len());
+        let (mut drafted, mut units) = (Vec::new(), Vec::new());
+        for (place, submission) in submissions.iter().enumerate() {
+            // Whoever else has something to do on this thread gets a turn now and then.
+            if place % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let result = match self.submitted_before(submission).await {
+                Ok(None) => match self.draft(submission, &mut |_| Vec::new()).await {
+                    Ok((job, unit)) => {
+                        drafted.push((place, job));
+                        units.push(unit);
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                },
+                Ok(Some(known)) => Some(Ok(known)),
+                Err(error) => Some(Err(error)),
+            };
+            results.push(result);
+        }
+        for ((place, job), committed) in drafted.into_iter().zip(self.commit_each(units).await) {
+            results[place] = Some(match committed {
+                Ok(()) => Ok(Submitted { job, known: false }),
+                Err(CommitError::Taken { holder }) => self.known(holder).await,
+                Err(CommitError::Conflict(
+                    conflict @ (Conflict::Generation { .. } | Conflict::Missing { .. }),
+                )) => {
+                    self.forget_conflicting(&conflict);
+                    self.submit(submissions[place].clone()).await
+                }
+                Err(error) => Err(error.into()),
+            });
+        }
+        results.into_iter().map(|result| result.expect("each was refused, known or drafted")).collect()
+    }
+
     /// What `submit` would make. Nothing is stored.
     pub async fn try_submit(&self, submission: &Submission) -> Result<Job, EngineError> {
         Ok(self.draft(submission, &mut |_| Vec::new()).await?.0)
@@ -131,21 +177,26 @@ impl Engine {
         let mut problems = self.check_submission(submission);
         let key = self.work_key(&flow, &submission.principal);
         let known = self.works.get(&key);
-        let pinned = match &known {
-            Some(work) => Ok(work.pinned.clone()),
-            None => self.pin_flow(flow.into_owned(), &submission.principal, None).await.map(Arc::new),
-        };
-        let pinned = match pinned {
-            Ok(pinned) => pinned,
-            Err(EngineError::Invalid(more)) => {
-                problems.0.extend(more.0);
-                return Err(problems.into());
+        let work = match known {
+            Some(work) => {
+                problems.0.extend(work.pinned.check_planned(&work.plan, &submission.arguments).0);
+                problems.or(())?;
+                work
             }
-            Err(error) => return Err(error),
+            None => {
+                let pinned = match self.pin_flow(flow.into_owned(), &submission.principal, None).await {
+                    Ok(pinned) => Arc::new(pinned),
+                    Err(EngineError::Invalid(more)) => {
+                        problems.0.extend(more.0);
+                        return Err(problems.into());
+                    }
+                    Err(error) => return Err(error),
+                };
+                problems.0.extend(pinned.check(&submission.arguments, &[]).0);
+                problems.or(())?;
+                self.works.put(key, pinned)
+            }
         };
-        problems.0.extend(pinned.check(&submission.arguments, &[]).0);
-        problems.or(())?;
-        let work = known.unwrap_or_else(|| self.works.put(key, pinned));
         let (job, mut unit) = self.born(submission, &work, flow_revision, at_birth);
         unit.changes.splice(0..0, expectation);
         Ok((job, unit))

@@ -3,128 +3,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryFutureExt as _};
+use futures::TryFutureExt as _;
+use futures::future::join_all;
 use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use windlass_core::id::{JobId, OperationId, TriggerId};
-use windlass_core::job::Job;
 use windlass_core::permit::Kind;
 use windlass_core::problem::Problems;
 use windlass_proto::v1;
 use windlass_proto::v1::job_service_server::JobService;
-use windlass_proto::v1::submit_job_result::Outcome;
 
-use crate::dispatcher::Dispatcher;
 use crate::engine::job::Demand;
-use crate::engine::reference::References;
-use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::grpc::Services;
 use crate::grpc::convert::time::{instant, millis};
-use crate::grpc::convert::{checked, demand, field, given, id, instance, job, revision, submission};
+use crate::grpc::convert::{checked, demand, given, id, instance, job, revision};
 use crate::grpc::gone::Gone;
 use crate::grpc::page::{Page, fitting};
 use crate::grpc::principal::asked;
-use crate::grpc::status::{draining, refusal};
+use crate::grpc::status::draining;
+use crate::grpc::submit::{Intake, failed};
 use crate::grpc::watch::Watch;
 
-/// Submissions of one batch that are under way at once: their commits share transactions, and the next are checked
-/// meanwhile.
-const BATCH_CONCURRENCY: usize = 512;
+/// Requests of a batch that are checked one after the other, and stored in one commit.
+const BATCH_PART: usize = 128;
 /// How long a wait takes where the client says nothing.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Bytes of all outputs in one answer; the largest single one is well below it.
 const OUTPUTS_BYTES_MAX: usize = 3 << 20;
 
-/// What came of a submission.
-enum Taken {
-    Stored(Submitted),
-    /// Checked only.
-    Tried(Job),
-}
-
-impl Taken {
-    fn to_wire(&self) -> v1::SubmitJobResponse {
-        match self {
-            Self::Stored(Submitted { job, known }) => {
-                v1::SubmitJobResponse { job: Some(job::to_wire(job)), known: *known }
-            }
-            Self::Tried(job) => v1::SubmitJobResponse { job: Some(job::tried(job)), known: false },
-        }
-    }
-}
-
 /// See the module.
 #[derive(Clone)]
 pub(super) struct JobPlane {
     engine: Arc<Engine>,
-    dispatcher: Arc<Dispatcher>,
+    intake: Intake,
     draining: CancellationToken,
 }
 
 impl JobPlane {
     pub fn new(services: &Services) -> Self {
-        Self {
-            engine: services.engine.clone(),
-            dispatcher: services.dispatcher.clone(),
-            draining: services.draining.clone(),
-        }
-    }
-
-    /// A request of a batch, which does not wait.
-    async fn submit_of_batch(
-        &self,
-        principal: String,
-        request: v1::SubmitJobRequest,
-    ) -> Result<Taken, Status> {
-        if request.wait.is_some() {
-            Err(EngineError::invalid("wait", "is not for a batch: wait for each of its jobs by itself"))?;
-        }
-        self.submit_one(principal, request).await
-    }
-
-    /// What came of one request; without regard to how long it waits.
-    async fn submit_one(&self, principal: String, request: v1::SubmitJobRequest) -> Result<Taken, Status> {
-        let locate = field::of_job(request.job.as_ref().and_then(|wanted| wanted.work.as_ref()));
-        let dry_run = request.dry_run;
-        let mut submission = submission::submission(request, principal)?;
-        let references = self.fill(&mut submission).await?;
-        if !dry_run && references.are_found() {
-            let submitted = references.judged(self.dispatcher.submit(submission).await).map_err(locate)?;
-            return Ok(Taken::Stored(submitted));
-        }
-        // A flow that is gone since does not matter to who repeats a request.
-        if !dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
-            return Ok(Taken::Stored(before));
-        }
-        let tried = references.judged(self.engine.try_submit(&submission).await).map_err(locate)?;
-        Ok(Taken::Tried(tried))
-    }
-
-    /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored: a
-    /// host that stops answers what it knows of it.
-    async fn attend(&self, job: Job, principal: &str, timeout: Duration, gone: &Gone) -> Result<Arc<Job>, Status> {
-        let id = job.id();
-        tokio::select! {
-            ended = self.engine.wait(id, principal, timeout) => match ended {
-                // Who may submit need not be permitted to read: they are told as without a wait.
-                Err(EngineError::Denied { .. }) => Ok(Arc::new(job)),
-                ended => Ok(ended?),
-            },
-            () = self.draining.cancelled() => Ok(Arc::new(job)),
-            () = gone.hung_up() => Ok(Arc::new(job)),
-        }
-    }
-
-    /// Puts the stored flows that child jobs name into what was submitted.
-    async fn fill(&self, submission: &mut Submission) -> Result<References, EngineError> {
-        match &mut submission.flow {
-            Some(flow) => self.engine.fill_children(flow, &submission.principal).await,
-            None => Ok(References::default()),
-        }
+        let (engine, draining) = (services.engine.clone(), services.draining.clone());
+        let dispatcher = services.dispatcher.clone();
+        let intake = Intake { engine: engine.clone(), dispatcher, draining: draining.clone() };
+        Self { engine, intake, draining }
     }
 
     /// One thing that is asked of a job.
@@ -173,15 +97,7 @@ impl JobService for JobPlane {
     ) -> Result<Response<v1::SubmitJobResponse>, Status> {
         let gone = Gone::of(&request);
         let (principal, request) = asked(request)?;
-        let wait = submission::wait(&request)?;
-        let taken = self.submit_one(principal.clone(), request).await?;
-        match (wait, taken) {
-            (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
-                let job = self.attend(job, &principal, timeout, &gone).await?;
-                Ok(Response::new(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known }))
-            }
-            (_, taken) => Ok(Response::new(taken.to_wire())),
-        }
+        Ok(Response::new(self.intake.submit(principal, request, &gone).await?))
     }
 
     async fn submit_batch(
@@ -193,22 +109,15 @@ impl JobService for JobPlane {
         if count == 0 || count > max {
             Err(EngineError::invalid("requests", format!("are {count}: give 1 to {max}")))?;
         }
-        let submitted = request.requests.into_iter().map(|request| {
-            let (plane, principal) = (self.clone(), principal.clone());
-            // Tasks of their own, for every core.
-            let submitted = tokio::spawn(async move {
-                let outcome = match plane.submit_of_batch(principal, request).await {
-                    Ok(taken) => Outcome::Submitted(taken.to_wire()),
-                    Err(status) => Outcome::Refused(refusal(&status)),
-                };
-                v1::SubmitJobResult { outcome: Some(outcome) }
-            });
-            submitted.unwrap_or_else(|error| {
-                let status = Status::internal(format!("the host failed in the call: {error}"));
-                v1::SubmitJobResult { outcome: Some(Outcome::Refused(refusal(&status))) }
-            })
-        });
-        let results = futures::stream::iter(submitted).buffered(BATCH_CONCURRENCY).collect().await;
+        let (mut requests, mut parts) = (request.requests.into_iter(), Vec::new());
+        while requests.len() > 0 {
+            let part: Vec<_> = requests.by_ref().take(BATCH_PART).collect();
+            let (intake, principal, count) = (self.intake.clone(), principal.clone(), part.len());
+            // Tasks of their own, for every core: one is checked while another is committed.
+            let submitted = tokio::spawn(async move { intake.submit_each(&principal, part).await });
+            parts.push(submitted.unwrap_or_else(move |error| failed(count, &error)));
+        }
+        let results = join_all(parts).await.into_iter().flatten().collect();
         Ok(Response::new(v1::SubmitJobBatchResponse { results }))
     }
 

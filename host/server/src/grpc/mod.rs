@@ -48,6 +48,7 @@ mod plugin;
 mod principal;
 mod status;
 mod store;
+mod submit;
 mod trigger;
 mod upload;
 mod watch;

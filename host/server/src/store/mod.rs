@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId, TriggerId};
@@ -40,6 +41,11 @@ pub use unit::{Birth, Change, Expected, JobChange, UniqueKey, Unit};
 pub trait Store: Send + Sync {
     /// Applies a unit or refuses it. A crash before it returns leaves all of the unit or nothing.
     async fn commit(&self, unit: Unit) -> Result<(), CommitError>;
+
+    /// Each of these units as `commit` does it, for itself, in their order; what came of each.
+    async fn commit_each(&self, units: Vec<Unit>) -> Vec<Result<(), CommitError>> {
+        join_all(units.into_iter().map(|unit| self.commit(unit))).await
+    }
 
     /// A job with its flow, status and every touched instance.
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure>;

@@ -4,6 +4,7 @@
 //! blocking threads. Invariants: one process has the file; what was acknowledged is on the disk; a read sees what
 //! was acknowledged before it began.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use windlass_core::entry::Entry;
 use windlass_core::id::{Digest, HostId, JobId};
 use windlass_core::instance::InstanceName;
@@ -125,8 +126,15 @@ impl RedbStore {
         let (commands, receiver) = mpsc::channel(QUEUE_MAX);
         let full = is_full.map(|_| std::time::Instant::now());
         let committer = Committer::new(Arc::clone(&handle));
-        let owner =
-            Owner { handle: Arc::clone(&handle), commands: receiver, reserve, full, last: None, committer };
+        let owner = Owner {
+            handle: Arc::clone(&handle),
+            commands: receiver,
+            taken: VecDeque::new(),
+            reserve,
+            full,
+            last: None,
+            committer,
+        };
         let owner = thread::Builder::new().name("windlass-store".to_owned()).spawn(move || owner.run());
         let owner = owner.map_err(|error| OpenError::Unreadable { path, reason: error.to_string() })?;
         let (commands, owner) = (RwLock::new(Some(commands)), Mutex::new(Some(owner)));
@@ -134,10 +142,9 @@ impl RedbStore {
     }
 
     async fn write(&self, change: WorkChange) -> Result<(), CommitError> {
-        let (answer, answered) = oneshot::channel();
-        let stopped = || StoreFailure::Down("it was closed".to_owned());
+        let (work, answered) = Work::of(change);
         let commands = self.commands().ok_or_else(stopped)?;
-        commands.send(Command::Write(Work { change, answer })).await.map_err(|_| stopped())?;
+        commands.send(Command::Write(work)).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 
@@ -225,6 +232,10 @@ impl RedbStore {
     }
 }
 
+fn stopped() -> StoreFailure {
+    StoreFailure::Down("it was closed".to_owned())
+}
+
 /// What redb panics for.
 fn contradiction() -> StoreFailure {
     StoreFailure::Corrupt("a page contradicts another".to_owned())
@@ -246,6 +257,20 @@ impl Drop for RedbStore {
 impl Store for RedbStore {
     async fn commit(&self, unit: Unit) -> Result<(), CommitError> {
         self.write(WorkChange::Unit(unit)).await
+    }
+
+    async fn commit_each(&self, units: Vec<Unit>) -> Vec<Result<(), CommitError>> {
+        let (works, answers): (Vec<_>, Vec<_>) =
+            units.into_iter().map(|unit| Work::of(WorkChange::Unit(unit))).unzip();
+        // Where nobody takes them, their answers say so.
+        if let Some(commands) = self.commands() {
+            drop(commands.send(Command::WriteEach(works)).await);
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answered in answers {
+            results.push(answered.await.unwrap_or_else(|_| Err(stopped().into())));
+        }
+        results
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreFailure> {

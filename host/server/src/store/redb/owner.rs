@@ -4,6 +4,7 @@
 //! before it did, and commits all of them once. Where it is busy it waits a moment for those on their way. Nobody is
 //! answered before the transaction is on the disk: not even a refused unit, whose refusal may rest on one that is not.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -28,6 +29,8 @@ use crate::store::{CommitError, StoreFailure, Unit};
 /// What the owner is asked for.
 pub(super) enum Command {
     Write(Work),
+    /// In this order.
+    WriteEach(Vec<Work>),
     /// A read failed in this opening of the database.
     Reopen(Opening),
 }
@@ -36,6 +39,14 @@ pub(super) enum Command {
 pub(super) struct Work {
     pub change: WorkChange,
     pub answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+impl Work {
+    /// And what comes of it.
+    pub fn of(change: WorkChange) -> (Self, oneshot::Receiver<Result<(), CommitError>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { change, answer }, answered)
+    }
 }
 
 pub(super) enum WorkChange {
@@ -57,6 +68,8 @@ impl WorkChange {
 pub(super) struct Owner {
     pub handle: Arc<Handle>,
     pub commands: mpsc::Receiver<Command>,
+    /// What was taken from the commands, and is next.
+    pub taken: VecDeque<Work>,
     pub reserve: Option<Box<dyn Reserve>>,
     /// The disk is full; when it was last looked whether there is room.
     pub full: Option<Instant>,
@@ -73,12 +86,16 @@ impl Owner {
     pub fn run(mut self) {
         while let Some(command) = self.commands.blocking_recv() {
             match command {
-                Command::Write(work) => self.turn(work),
+                Command::Write(work) => self.taken.push_back(work),
+                Command::WriteEach(works) => self.taken.extend(works),
                 Command::Reopen(opening) if opening == self.handle.opening() => {
                     self.recover();
                 }
                 // It was reopened since.
                 Command::Reopen(_) => {}
+            }
+            while let Some(work) = self.taken.pop_front() {
+                self.turn(work);
             }
         }
         if let Err(failure) = guarded(|| {
@@ -159,8 +176,12 @@ impl Owner {
     /// The next work that waits already.
     fn waiting(&mut self) -> Option<Work> {
         loop {
+            if let Some(work) = self.taken.pop_front() {
+                return Some(work);
+            }
             match self.commands.try_recv() {
                 Ok(Command::Write(work)) => return Some(work),
+                Ok(Command::WriteEach(works)) => self.taken.extend(works),
                 // Where the storage failed, this transaction finds it out by itself.
                 Ok(Command::Reopen(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
@@ -239,8 +260,12 @@ impl Owner {
         let mut pause = REOPEN_PAUSE;
         loop {
             loop {
+                for work in self.taken.drain(..) {
+                    answer(work, Err(failure.clone().into()));
+                }
                 match self.commands.try_recv() {
                     Ok(Command::Write(work)) => answer(work, Err(failure.clone().into())),
+                    Ok(Command::WriteEach(works)) => self.taken.extend(works),
                     Ok(Command::Reopen(_)) => {}
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,

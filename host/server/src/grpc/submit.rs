@@ -1,0 +1,183 @@
+//! Submissions: from a request, or many of them, to what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use windlass_core::job::Job;
+use windlass_proto::v1;
+use windlass_proto::v1::submit_job_result::Outcome;
+
+use crate::dispatcher::Dispatcher;
+use crate::engine::reference::References;
+use crate::engine::submit::{Submission, Submitted};
+use crate::engine::{Engine, EngineError};
+use crate::grpc::convert::{field, job, submission};
+use crate::grpc::gone::Gone;
+use crate::grpc::status::refusal;
+
+/// What takes submissions.
+#[derive(Clone)]
+pub(super) struct Intake {
+    pub engine: Arc<Engine>,
+    pub dispatcher: Arc<Dispatcher>,
+    pub draining: CancellationToken,
+}
+
+/// What came of a submission.
+enum Taken {
+    Stored(Submitted),
+    /// Checked only.
+    Tried(Job),
+}
+
+impl Taken {
+    fn to_wire(&self) -> v1::SubmitJobResponse {
+        match self {
+            Self::Stored(Submitted { job, known }) => {
+                v1::SubmitJobResponse { job: Some(job::to_wire(job)), known: *known }
+            }
+            Self::Tried(job) => v1::SubmitJobResponse { job: Some(job::tried(job)), known: false },
+        }
+    }
+}
+
+/// A request as the engine takes it.
+struct Asked {
+    submission: Submission,
+    /// The stored flows that its child jobs name, which are in their places.
+    references: References,
+    /// Where in the request the engine's problems are.
+    locate: Box<dyn Fn(EngineError) -> EngineError + Send + Sync>,
+    dry_run: bool,
+}
+
+impl Asked {
+    fn is_to_be_stored(&self) -> bool {
+        !self.dry_run && self.references.are_found()
+    }
+
+    fn judged<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        self.references.judged(result).map_err(&self.locate)
+    }
+}
+
+impl Intake {
+    /// One request; it may wait for the end of its job, as long as its client is there.
+    pub async fn submit(
+        &self,
+        principal: String,
+        request: v1::SubmitJobRequest,
+        gone: &Gone,
+    ) -> Result<v1::SubmitJobResponse, Status> {
+        let wait = submission::wait(&request)?;
+        let asked = self.asked(principal.clone(), request).await?;
+        match (wait, self.take(asked).await?) {
+            (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
+                let job = self.attend(job, &principal, timeout, gone).await?;
+                Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known })
+            }
+            (_, taken) => Ok(taken.to_wire()),
+        }
+    }
+
+    /// A part of a batch: each request for itself, and what is to be stored in few commits. Their jobs begin by way of the
+    /// board.
+    pub async fn submit_each(
+        &self,
+        principal: &str,
+        requests: Vec<v1::SubmitJobRequest>,
+    ) -> Vec<v1::SubmitJobResult> {
+        let mut results = Vec::with_capacity(requests.len());
+        let (mut waiting, mut submissions) = (Vec::new(), Vec::new());
+        for (place, request) in requests.into_iter().enumerate() {
+            let result = match self.asked_of_batch(principal.to_owned(), request).await {
+                Ok(mut asked) if asked.is_to_be_stored() => {
+                    submissions.push(std::mem::take(&mut asked.submission));
+                    waiting.push((place, asked));
+                    v1::SubmitJobResult::default()
+                }
+                Ok(asked) => result(self.take(asked).await),
+                Err(status) => result(Err(status)),
+            };
+            results.push(result);
+        }
+        let submitted = self.engine.submit_each(submissions).await;
+        for ((place, asked), submitted) in waiting.into_iter().zip(submitted) {
+            results[place] = result(asked.judged(submitted).map(Taken::Stored).map_err(Status::from));
+        }
+        results
+    }
+
+    async fn asked(&self, principal: String, request: v1::SubmitJobRequest) -> Result<Asked, EngineError> {
+        let locate = field::of_job(request.job.as_ref().and_then(|wanted| wanted.work.as_ref()));
+        let dry_run = request.dry_run;
+        let mut submission = submission::submission(request, principal)?;
+        let references = match &mut submission.flow {
+            Some(flow) => self.engine.fill_children(flow, &submission.principal).await?,
+            None => References::default(),
+        };
+        Ok(Asked { submission, references, locate: Box::new(locate), dry_run })
+    }
+
+    async fn asked_of_batch(
+        &self,
+        principal: String,
+        request: v1::SubmitJobRequest,
+    ) -> Result<Asked, Status> {
+        if request.wait.is_some() {
+            Err(EngineError::invalid("wait", "is not for a batch: wait for each of its jobs by itself"))?;
+        }
+        Ok(self.asked(principal, request).await?)
+    }
+
+    async fn take(&self, mut asked: Asked) -> Result<Taken, Status> {
+        let submission = std::mem::take(&mut asked.submission);
+        if asked.is_to_be_stored() {
+            let submitted = asked.judged(self.dispatcher.submit(submission).await)?;
+            return Ok(Taken::Stored(submitted));
+        }
+        // A flow that is gone since does not matter to who repeats a request.
+        if !asked.dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
+            return Ok(Taken::Stored(before));
+        }
+        let tried = asked.judged(self.engine.try_submit(&submission).await)?;
+        Ok(Taken::Tried(tried))
+    }
+
+    /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored: a
+    /// host that stops answers what it knows of it.
+    async fn attend(
+        &self,
+        job: Job,
+        principal: &str,
+        timeout: Duration,
+        gone: &Gone,
+    ) -> Result<Arc<Job>, EngineError> {
+        let id = job.id();
+        tokio::select! {
+            ended = self.engine.wait(id, principal, timeout) => match ended {
+                // Who may submit need not be permitted to read: they are told as without a wait.
+                Err(EngineError::Denied { .. }) => Ok(Arc::new(job)),
+                ended => ended,
+            },
+            () = self.draining.cancelled() => Ok(Arc::new(job)),
+            () = gone.hung_up() => Ok(Arc::new(job)),
+        }
+    }
+}
+
+fn result(taken: Result<Taken, Status>) -> v1::SubmitJobResult {
+    let outcome = match taken {
+        Ok(taken) => Outcome::Submitted(taken.to_wire()),
+        Err(status) => Outcome::Refused(refusal(&status)),
+    };
+    v1::SubmitJobResult { outcome: Some(outcome) }
+}
+
+/// Where a part of a batch was not answered, as the host has a bug.
+pub(super) fn failed(count: usize, error: &tokio::task::JoinError) -> Vec<v1::SubmitJobResult> {
+    let status = || Status::internal(format!("the host failed in the call: {error}"));
+    (0..count).map(|_| result(Err(status()))).collect()
+}
