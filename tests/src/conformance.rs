@@ -31,6 +31,7 @@ macro_rules! cases {
 const CASES: &[Case] = cases![
     commit::a_refused_unit_leaves_no_trace,
     commit::neighbours_of_a_refused_unit_are_committed,
+    commit::units_that_are_committed_at_once_are_taken_or_refused_each_for_itself,
     commit::a_stale_sequence_is_a_conflict,
     commit::a_job_is_born_once,
     commit::of_many_racers_one_wins,

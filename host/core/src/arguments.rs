@@ -19,7 +19,8 @@ mod name;
 mod schema;
 
 pub use flow_check::{
-    ATTEMPTS_MAX, CALL_TIMEOUT_MS_MAX, FACTOR_PERCENT_MAX, PAUSE_MS_MAX, effective_arguments, validate_flow, validate_planned,
+    ATTEMPTS_MAX, CALL_TIMEOUT_MS_MAX, FACTOR_PERCENT_MAX, PAUSE_MS_MAX, effective_arguments, validate_flow,
+    validate_planned,
 };
 pub use flow_scope::{ROUNDS_MAX, TIMES_MAX};
 pub use flow_shape::{

@@ -43,7 +43,7 @@ pub use error::EngineError;
 // What the engine answers with, for those who may not know the store.
 pub use crate::store::canonical::ExportError;
 pub use crate::store::{Cursor, HostRecord, HostState, JobFilter, StoreFailure};
-use news::News;
+use news::{News, Recorded};
 
 /// A decision is taken again when somebody else moved first. So many in a row means a livelock, not bad luck.
 const DECIDE_TRIES_MAX: usize = 32;
@@ -104,7 +104,7 @@ pub struct Engine {
 /// What a unit changes, for whoever waits for that.
 #[derive(Default)]
 struct Told {
-    jobs: Vec<(JobId, JobStatus)>,
+    jobs: Vec<(JobId, Recorded)>,
     on_board: bool,
     has_alarm: bool,
     is_untold: bool,
@@ -181,7 +181,7 @@ impl Engine {
                     told.on_board |= change.status.state == windlass_core::job::JobState::Ready;
                     told.has_alarm |= change.status.alarm().is_some();
                     told.is_untold |= change.status.is_untold();
-                    told.jobs.push((change.job, change.status.clone()));
+                    told.jobs.push((change.job, Recorded::of(&change.status)));
                     if let Some(birth) = &change.birth {
                         self.news.born(change.job, &birth.spec.owner);
                     }
@@ -199,10 +199,9 @@ impl Engine {
             told.jobs.iter().for_each(|(job, _)| self.news.unborn(*job));
             return;
         }
-        for (id, status) in told.jobs {
-            let ended =
-                job.filter(|job| job.id() == id && status.state.is_ended() && self.news.is_awaited(id));
-            self.news.recorded(id, &status, ended.map(|job| Arc::new(job.clone())));
+        for (id, recorded) in told.jobs {
+            let ended = job.filter(|job| job.id() == id && recorded.is_ended && self.news.is_awaited(id));
+            self.news.recorded(id, recorded, ended.map(|job| Arc::new(job.clone())));
         }
         if told.on_board {
             self.board_bell.notify_one();
@@ -218,7 +217,7 @@ impl Engine {
     /// Another engine recorded something of a job, whose status is this now: who has to do with it here hears of it. For
     /// whoever has several on one store, and knows.
     pub fn hear(&self, job: JobId, status: &JobStatus) {
-        self.news.recorded(job, status, None);
+        self.news.recorded(job, Recorded::of(status), None);
     }
 
     pub async fn load(&self, id: JobId) -> Result<Job, EngineError> {

@@ -74,6 +74,45 @@ pub(super) async fn neighbours_of_a_refused_unit_are_committed(bench: Bench) {
     assert_eq!(entries.len(), 36 * 2);
 }
 
+pub(super) async fn units_that_are_committed_at_once_are_taken_or_refused_each_for_itself(bench: Bench) {
+    const UNITS: u64 = 300;
+    let store = bench.store();
+    let absent = Change::Expect { key: host(1, 1).key(), generation: 1 };
+    let request = |n: u64| UniqueKey::Request { principal: "tester".to_owned(), request_id: n.to_string() };
+    let units = (0..UNITS).map(|n| {
+        let (job, birth) = born(n, Timing::default());
+        match n % 3 {
+            // Every third is refused after its first change was fine; of the others two ask with one id.
+            0 => unit(vec![birth, absent.clone()]),
+            _ => unit(vec![Change::Take { key: request(n / 3), at: at(0), job: job.id() }, birth]),
+        }
+    });
+    let results = store.commit_each(units.collect()).await;
+    assert_eq!(results.len() as u64, UNITS);
+    assert!(store.commit_each(Vec::new()).await.is_empty());
+    drop(store);
+    bench.step().await;
+    let store = bench.store();
+    for (n, result) in (0..UNITS).zip(&results) {
+        let is_there = store.job(job_id(n)).await.expect("readable").is_some();
+        assert_eq!(is_there, result.is_ok(), "unit {n}: {result:?}");
+        if n % 3 == 0 {
+            assert!(
+                matches!(result, Err(CommitError::Conflict(Conflict::Missing { .. }))),
+                "unit {n}: {result:?}"
+            );
+            continue;
+        }
+        let holder = store.holder(&request(n / 3)).await.expect("readable").expect("one of the two has it");
+        match result {
+            Ok(()) => assert_eq!(holder, job_id(n)),
+            Err(CommitError::Taken { holder: told }) => assert!(*told == holder && holder != job_id(n)),
+            Err(other) => panic!("unit {n}: {other:?}"),
+        }
+    }
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count() as u64, UNITS / 3);
+}
+
 pub(super) async fn a_stale_sequence_is_a_conflict(bench: Bench) {
     let store = bench.store();
     let mut job = submit(store.as_ref(), 1).await;

@@ -59,8 +59,11 @@ impl Client {
         job: v1::JobSpec,
         request_id: &str,
     ) -> Result<v1::SubmitJobResponse, Status> {
-        let request =
-            v1::SubmitJobRequest { job: Some(job), request_id: request_id.to_owned(), ..v1::SubmitJobRequest::default() };
+        let request = v1::SubmitJobRequest {
+            job: Some(job),
+            request_id: request_id.to_owned(),
+            ..v1::SubmitJobRequest::default()
+        };
         Ok(self.jobs.submit(request).await?.into_inner())
     }
 

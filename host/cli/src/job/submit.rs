@@ -208,7 +208,7 @@ pub async fn batch(session: &Session, arguments: &BatchArguments) -> Result<Exit
     let text = arguments::read(&arguments.file)?;
     let requests = requests(&text, arguments.dry_run)
         .map_err(|what| Problem::usage(format!("{}: {what}", arguments::named(&arguments.file))))?;
-    let request = v1::SubmitJobBatchRequest { requests };
+    let request = v1::SubmitJobBatchRequest { requests, view: v1::JobView::Full.into() };
     let answer = session.jobs().submit_batch(request).await?.into_inner();
     let views: Vec<ResultView> = answer.results.iter().map(ResultView::from).collect();
     match session.output.format {

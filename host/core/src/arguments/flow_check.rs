@@ -218,7 +218,9 @@ impl Check<'_> {
 
     pub(super) fn bounds(&mut self, path: &str, called: Called<'_>) {
         let mut bound = |field: &str, value: u64, from: u64, to: u64| {
-            bound(&mut self.problems, &format!("{path}.{field}"), value, from, to);
+            if !(from..=to).contains(&value) {
+                bound(&mut self.problems, &format!("{path}.{field}"), value, from, to);
+            }
         };
         let retry = called.retry();
         bound("retry.attempts_max", retry.attempts_max.into(), 1, ATTEMPTS_MAX.into());

@@ -303,7 +303,8 @@ impl Engine {
             loop {
                 match tokio::time::timeout_at(look_again, news.recv()).await {
                     Ok(Ok(Bulletin::Recorded { ended: Some(job), .. })) => return Ok(job),
-                    Ok(Ok(Bulletin::Recorded { is_ended: true, .. })) | Err(_) => break,
+                    Ok(Ok(Bulletin::Recorded { recorded, .. })) if recorded.is_ended => break,
+                    Err(_) => break,
                     Ok(Ok(_)) => {}
                     Ok(Err(_)) => {
                         news = self.news.subscribe(id);

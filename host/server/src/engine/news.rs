@@ -14,15 +14,33 @@ use windlass_core::job::{CancelMode, Claim, Job, JobStatus, Request};
 /// A watcher that falls behind by more than this misses progress values, never entries.
 const BULLETINS_MAX: usize = 16;
 
+/// What of a job whoever hears of it wants to know, after entries were recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    /// The last of them.
+    pub sequence: u64,
+    pub is_ended: bool,
+    pub cancels: Option<CancelMode>,
+    pub claim: Option<Claim>,
+}
+
+impl Recorded {
+    pub(super) fn of(status: &JobStatus) -> Self {
+        let cancels = match &status.request {
+            Some(Request::Cancel { mode, .. }) => Some(*mode),
+            Some(Request::Suspend) | None => None,
+        };
+        let (sequence, is_ended) = (status.sequence, status.state.is_ended());
+        Self { sequence, is_ended, cancels, claim: status.claim }
+    }
+}
+
 /// Something happened to a job.
 #[derive(Debug, Clone)]
 pub enum Bulletin {
     /// Entries up to this one are in the store.
     Recorded {
-        sequence: u64,
-        is_ended: bool,
-        cancels: Option<CancelMode>,
-        claim: Option<Claim>,
+        recorded: Recorded,
         /// The job as it ended, where whoever recorded that had it.
         ended: Option<Arc<Job>>,
     },
@@ -102,17 +120,11 @@ impl News {
     }
 
     /// `ended`: the job, where it has, and whoever recorded that has it.
-    pub(super) fn recorded(&self, job: JobId, status: &JobStatus, ended: Option<Arc<Job>>) {
-        let cancels = match &status.request {
-            Some(Request::Cancel { mode, .. }) => Some(*mode),
-            Some(Request::Suspend) | None => None,
-        };
-        let sequence = status.sequence;
-        let is_ended = status.state.is_ended();
-        if is_ended {
+    pub(super) fn recorded(&self, job: JobId, recorded: Recorded, ended: Option<Arc<Job>>) {
+        if recorded.is_ended {
             self.young().owners.remove(&job);
         }
-        self.tell(job, || Bulletin::Recorded { sequence, is_ended, cancels, claim: status.claim, ended });
+        self.tell(job, || Bulletin::Recorded { recorded, ended });
         self.any.notify_waiters();
     }
 

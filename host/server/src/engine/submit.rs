@@ -100,10 +100,7 @@ impl Engine {
     }
 
     /// Each of these for itself, as `submit` does it, many in one commit; what came of each, in their order.
-    pub async fn submit_each(
-        &self,
-        submissions: Vec<Submission>,
-    ) -> Vec<Result<Submitted, EngineError>> {
+    pub async fn submit_each(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, EngineError>> {
         let mut results: Vec<Option<Result<Submitted, EngineError>>> = Vec::with_capacity(submissions.len());
         let (mut drafted, mut units) = (Vec::new(), Vec::new());
         for (place, submission) in submissions.iter().enumerate() {
@@ -220,8 +217,7 @@ impl Engine {
     fn check_submission(&self, submission: &Submission) -> Problems {
         let mut problems = Problems::default();
         let limits = &self.limits;
-        let json = serde_json::to_vec(&submission.arguments).expect("an object has only string keys");
-        let bytes = json.len();
+        let bytes = json_bytes(&submission.arguments);
         if bytes > limits.arguments_bytes_max {
             let message = format!(
                 "are {bytes} bytes as JSON: at most {}; put large data into a granted directory",
@@ -292,6 +288,24 @@ impl Engine {
         changes.push(Change::birth(&job, entries));
         (job, Unit::of(changes))
     }
+}
+
+/// Bytes of an object as JSON.
+fn json_bytes(object: &Map<String, Value>) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, object).expect("an object has only string keys");
+    count.0
 }
 
 fn request_key(submission: &Submission) -> Option<UniqueKey> {

@@ -109,12 +109,13 @@ impl JobService for JobPlane {
         if count == 0 || count > max {
             Err(EngineError::invalid("requests", format!("are {count}: give 1 to {max}")))?;
         }
+        let view = job::view(request.view)?;
         let (mut requests, mut parts) = (request.requests.into_iter(), Vec::new());
         while requests.len() > 0 {
             let part: Vec<_> = requests.by_ref().take(BATCH_PART).collect();
             let (intake, principal, count) = (self.intake.clone(), principal.clone(), part.len());
             // Tasks of their own, for every core: one is checked while another is committed.
-            let submitted = tokio::spawn(async move { intake.submit_each(&principal, part).await });
+            let submitted = tokio::spawn(async move { intake.submit_each(&principal, part, view).await });
             parts.push(submitted.unwrap_or_else(move |error| failed(count, &error)));
         }
         let results = join_all(parts).await.into_iter().flatten().collect();

@@ -33,10 +33,10 @@ enum Taken {
 }
 
 impl Taken {
-    fn to_wire(&self) -> v1::SubmitJobResponse {
+    fn to_wire(&self, view: v1::JobView) -> v1::SubmitJobResponse {
         match self {
             Self::Stored(Submitted { job, known }) => {
-                v1::SubmitJobResponse { job: Some(job::to_wire(job)), known: *known }
+                v1::SubmitJobResponse { job: Some(job::viewed(job, view)), known: *known }
             }
             Self::Tried(job) => v1::SubmitJobResponse { job: Some(job::tried(job)), known: false },
         }
@@ -78,7 +78,7 @@ impl Intake {
                 let job = self.attend(job, &principal, timeout, gone).await?;
                 Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known })
             }
-            (_, taken) => Ok(taken.to_wire()),
+            (_, taken) => Ok(taken.to_wire(v1::JobView::Full)),
         }
     }
 
@@ -88,7 +88,9 @@ impl Intake {
         &self,
         principal: &str,
         requests: Vec<v1::SubmitJobRequest>,
+        view: v1::JobView,
     ) -> Vec<v1::SubmitJobResult> {
+        let result = |taken| result(taken, view);
         let mut results = Vec::with_capacity(requests.len());
         let (mut waiting, mut submissions) = (Vec::new(), Vec::new());
         for (place, request) in requests.into_iter().enumerate() {
@@ -139,7 +141,9 @@ impl Intake {
             return Ok(Taken::Stored(submitted));
         }
         // A flow that is gone since does not matter to who repeats a request.
-        if !asked.dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
+        if !asked.dry_run
+            && let Some(before) = self.engine.submitted_before(&submission).await?
+        {
             return Ok(Taken::Stored(before));
         }
         let tried = asked.judged(self.engine.try_submit(&submission).await)?;
@@ -168,9 +172,9 @@ impl Intake {
     }
 }
 
-fn result(taken: Result<Taken, Status>) -> v1::SubmitJobResult {
+fn result(taken: Result<Taken, Status>, view: v1::JobView) -> v1::SubmitJobResult {
     let outcome = match taken {
-        Ok(taken) => Outcome::Submitted(taken.to_wire()),
+        Ok(taken) => Outcome::Submitted(taken.to_wire(view)),
         Err(status) => Outcome::Refused(refusal(&status)),
     };
     v1::SubmitJobResult { outcome: Some(outcome) }
@@ -179,5 +183,5 @@ fn result(taken: Result<Taken, Status>) -> v1::SubmitJobResult {
 /// Where a part of a batch was not answered, as the host has a bug.
 pub(super) fn failed(count: usize, error: &tokio::task::JoinError) -> Vec<v1::SubmitJobResult> {
     let status = || Status::internal(format!("the host failed in the call: {error}"));
-    (0..count).map(|_| result(Err(status()))).collect()
+    (0..count).map(|_| result(Err(status()), v1::JobView::Full)).collect()
 }

@@ -135,7 +135,9 @@ impl Watch {
                 () = tell.closed() => return Err(Stop::Left),
                 () = stopping.cancelled() => return Err(Stop::Draining),
                 bulletin = news.recv() => match bulletin {
-                    Ok(Bulletin::Recorded { sequence, is_ended, .. }) => self.read_to(sequence, is_ended).await,
+                    Ok(Bulletin::Recorded { recorded, .. }) => {
+                        self.read_to(recorded.sequence, recorded.is_ended).await
+                    }
                     Ok(Bulletin::Progress { task, fraction, message }) => {
                         self.progress(&task, fraction, message).await?;
                         continue;

@@ -17,7 +17,7 @@ use windlass_core::job::{Claim, Request};
 use super::Runner;
 use super::desk::Desk;
 use super::journal::{FLUSH_PERIOD, RunningJournal};
-use crate::engine::news::Bulletin;
+use crate::engine::news::{Bulletin, Recorded};
 
 impl Runner {
     /// Runs the guest. None where the host stops before it has finished, or the claim is lost: then the guest has
@@ -53,8 +53,8 @@ impl Runner {
                 }
                 bulletin = bulletins.recv() => match bulletin {
                     // Bulletins of commits before the call may arrive late, and out of order.
-                    Ok(Bulletin::Recorded { sequence, .. }) if sequence <= begun => false,
-                    Ok(Bulletin::Recorded { cancels, claim, .. }) => {
+                    Ok(Bulletin::Recorded { recorded, .. }) if recorded.sequence <= begun => false,
+                    Ok(Bulletin::Recorded { recorded: Recorded { cancels, claim, .. }, .. }) => {
                         heed(cancels.is_some(), claim, epoch, &journal)
                     }
                     Ok(Bulletin::Progress { .. }) => false,

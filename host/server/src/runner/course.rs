@@ -257,7 +257,7 @@ async fn changed(
         };
         let recorded = tokio::select! {
             bulletin = bulletins.recv() => match bulletin {
-                Ok(Bulletin::Recorded { sequence, .. }) => Some(sequence),
+                Ok(Bulletin::Recorded { recorded, .. }) => Some(recorded.sequence),
                 Ok(Bulletin::Progress { .. }) => continue,
                 Err(RecvError::Lagged(_)) => runner.stored_sequence(desk.id()).await,
                 // The sender lives as long as this receiver is registered.

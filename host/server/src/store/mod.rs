@@ -42,7 +42,7 @@ pub trait Store: Send + Sync {
     /// Applies a unit or refuses it. A crash before it returns leaves all of the unit or nothing.
     async fn commit(&self, unit: Unit) -> Result<(), CommitError>;
 
-    /// Each of these units as `commit` does it, for itself, in their order; what came of each.
+    /// Each of these units as `commit` does it, for itself; what came of each, in their order.
     async fn commit_each(&self, units: Vec<Unit>) -> Vec<Result<(), CommitError>> {
         join_all(units.into_iter().map(|unit| self.commit(unit))).await
     }

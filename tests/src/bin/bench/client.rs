@@ -50,7 +50,8 @@ impl Client {
     /// Submits as many jobs as there are specs, in one call; their ids.
     pub async fn submit_batch(&self, lane: usize, specs: Vec<v1::JobSpec>) -> Result<Vec<String>> {
         let request = |spec| v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
-        let batch = v1::SubmitJobBatchRequest { requests: specs.into_iter().map(request).collect() };
+        let requests = specs.into_iter().map(request).collect();
+        let batch = v1::SubmitJobBatchRequest { requests, view: v1::JobView::Id.into() };
         let answer = self.jobs(lane).submit_batch(batch).await?.into_inner();
         let id = |result: v1::SubmitJobResult| match result.outcome {
             Some(Outcome::Submitted(submitted)) => Ok(submitted.job.context("it answers the job")?.id),

@@ -217,6 +217,7 @@ async fn what_is_wrong_with_a_reference_is_told_at_the_reference() {
                 ..v1::SubmitJobRequest::default()
             })
             .to_vec(),
+        ..v1::SubmitJobBatchRequest::default()
     };
     let results = host.jobs().submit_batch(batch).await.unwrap().into_inner().results;
     let submitted = results

@@ -151,7 +151,7 @@ async fn a_thousand_jobs_that_wait_hold_nothing_and_are_all_given_the_event() {
     let host = TestHost::start().await;
     let job = host.spec(flow([built("w")]));
     let request = v1::SubmitJobRequest { job: Some(job), ..v1::SubmitJobRequest::default() };
-    let request = v1::SubmitJobBatchRequest { requests: vec![request; MANY] };
+    let request = v1::SubmitJobBatchRequest { requests: vec![request; MANY], ..Default::default() };
     let answer = host.jobs().submit_batch(request).await.expect("they are accepted").into_inner();
     let submitted = answer.results.into_iter().map(|result| match result.outcome {
         Some(Outcome::Submitted(submitted)) => submitted.job.expect("a submission answers a job").id,

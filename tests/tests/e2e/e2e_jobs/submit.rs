@@ -93,7 +93,7 @@ async fn a_refused_request_of_a_batch_does_not_hurt_its_neighbours() {
         request(host.spec(action_of("no-such-plugin", "ok")), ""),
         request(host.spec(action("echo")), ""),
     ];
-    let batch = v1::SubmitJobBatchRequest { requests };
+    let batch = v1::SubmitJobBatchRequest { requests, view: v1::JobView::Full.into() };
     let results = host.jobs().submit_batch(batch).await.unwrap().into_inner().results;
     assert_eq!(results.len(), 5);
     let mut jobs = Vec::new();
@@ -111,8 +111,71 @@ async fn a_refused_request_of_a_batch_does_not_hurt_its_neighbours() {
         assert_eq!(host.wait(job).await.state(), JobState::Succeeded);
     }
     assert_eq!(host.list(v1::ListJobsRequest::default()).await.len(), 2);
-    let empty = v1::SubmitJobBatchRequest { requests: Vec::new() };
+    let empty = v1::SubmitJobBatchRequest::default();
     assert_eq!(code(host.jobs().submit_batch(empty).await), Code::InvalidArgument);
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_request_that_is_twice_in_a_batch_makes_one_job_and_results_keep_their_places() {
+    const JOBS: usize = 300;
+    let host = TestHost::start().await;
+    // Of each three, the second repeats the first, and the third cannot be taken.
+    let requests = (0..JOBS).map(|n| match n % 3 {
+        2 => request(host.spec(action("no-such-action")), &n.to_string()),
+        _ => request(host.spec(action("ok")), &(n / 3).to_string()),
+    });
+    let batch = v1::SubmitJobBatchRequest { requests: requests.collect(), view: v1::JobView::Id.into() };
+    let mut firsts = Vec::new();
+    for round in 0..2 {
+        let results = host.jobs().submit_batch(batch.clone()).await.unwrap().into_inner().results;
+        assert_eq!(results.len(), JOBS);
+        for (triple, jobs) in results.chunks(3).enumerate() {
+            let [
+                Some(Outcome::Submitted(one)),
+                Some(Outcome::Submitted(other)),
+                Some(Outcome::Refused(refused)),
+            ] = [0, 1, 2].map(|place| jobs[place].outcome.clone())
+            else {
+                panic!("round {round}: {jobs:?}")
+            };
+            assert_eq!(refused.code, i32::from(Code::InvalidArgument));
+            let ids = [&one, &other].map(|told| told.job.clone().unwrap().id);
+            assert_eq!(ids[0], ids[1]);
+            match round {
+                0 => {
+                    assert!(one.known != other.known, "one of them made it");
+                    firsts.push(ids[0].clone());
+                }
+                _ => assert!(one.known && other.known && ids[0] == firsts[triple]),
+            }
+        }
+    }
+    for job in &firsts {
+        assert_eq!(host.wait(job).await.state(), JobState::Succeeded);
+        assert_eq!(host.calls(job), "apply ok");
+    }
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_tells_as_much_of_its_jobs_as_is_asked() {
+    let host = TestHost::start().await;
+    let told = async |view: i32| {
+        let requests = vec![request(host.spec(action("ok")), "")];
+        let batch = v1::SubmitJobBatchRequest { requests, view };
+        let results = host.jobs().submit_batch(batch).await?.into_inner().results;
+        let Some(Outcome::Submitted(submitted)) = results[0].outcome.clone() else { panic!("{results:?}") };
+        Ok::<_, tonic::Status>(submitted.job.unwrap())
+    };
+    let full = told(v1::JobView::Unspecified.into()).await.unwrap();
+    assert!(full.work.is_some() && full.create_time.is_some());
+    let named = told(v1::JobView::Id.into()).await.unwrap();
+    let known = v1::Job { state: named.state, ..v1::Job::default() };
+    assert_eq!(v1::Job { id: String::new(), etag: String::new(), sequence: 0, ..named.clone() }, known);
+    assert!(!named.id.is_empty() && !named.etag.is_empty() && named.sequence > 0);
+    assert_eq!(host.wait(&named.id).await.state(), JobState::Succeeded);
+    assert_eq!(told(99).await.unwrap_err().code(), Code::InvalidArgument);
     host.finish().await;
 }
 

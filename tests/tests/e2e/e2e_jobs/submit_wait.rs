@@ -60,10 +60,8 @@ async fn a_client_that_hangs_up_has_submitted_the_job_all_the_same() {
     let host = TestHost::start().await;
     let (mut jobs, request) = (host.jobs(), waiting(host.spec(flow([gate("g")])), "r", PATIENCE));
     let call = tokio::spawn(async move { jobs.submit(request).await });
-    host.until_holds("no job is there", async || {
-        !host.list(v1::ListJobsRequest::default()).await.is_empty()
-    })
-    .await;
+    host.until_holds("no job is there", async || !host.list(v1::ListJobsRequest::default()).await.is_empty())
+        .await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     host.open_gate("g");
@@ -83,10 +81,8 @@ async fn a_host_that_stops_answers_what_it_has_stored() {
     };
     let (mut jobs, request) = (host.jobs(), waiting(later, "", PATIENCE));
     let call = tokio::spawn(async move { jobs.submit(request).await });
-    host.until_holds("no job is there", async || {
-        !host.list(v1::ListJobsRequest::default()).await.is_empty()
-    })
-    .await;
+    host.until_holds("no job is there", async || !host.list(v1::ListJobsRequest::default()).await.is_empty())
+        .await;
     host.stop().await;
     let job = call.await.unwrap().expect("it is stored, so that it is told of").into_inner().job.unwrap();
     assert_eq!(job.state(), JobState::Scheduled);
@@ -107,7 +103,7 @@ async fn a_wait_that_makes_no_sense_is_refused_and_stores_nothing() {
         let refused = host.jobs().submit(refused).await.unwrap_err();
         assert_eq!((refused.code(), field_paths(&refused)), (Code::InvalidArgument, vec!["wait".to_owned()]));
     }
-    let batch = v1::SubmitJobBatchRequest { requests: vec![sound()] };
+    let batch = v1::SubmitJobBatchRequest { requests: vec![sound()], ..Default::default() };
     let results = host.jobs().submit_batch(batch).await.unwrap().into_inner().results;
     let Some(Outcome::Refused(refused)) = &results[0].outcome else { panic!("a batch does not wait") };
     assert_eq!(refused.violations[0].field, "wait");

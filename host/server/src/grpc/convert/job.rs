@@ -26,6 +26,27 @@ pub fn to_wire(job: &Job) -> v1::Job {
     }
 }
 
+/// Which view of jobs is asked for.
+pub fn view(view: i32) -> Result<v1::JobView, EngineError> {
+    let mut problems = Problems::default();
+    let view = known(&mut problems, "view", view);
+    checked(problems, view.unwrap_or_default())
+}
+
+/// So much of a job.
+pub fn viewed(job: &Job, view: v1::JobView) -> v1::Job {
+    match view {
+        v1::JobView::Unspecified | v1::JobView::Full => to_wire(job),
+        v1::JobView::Id => v1::Job {
+            id: job.id().to_string(),
+            state: state_to_wire(job.status.state).into(),
+            sequence: job.status.sequence,
+            etag: etag(job.status.sequence),
+            ..v1::Job::default()
+        },
+    }
+}
+
 /// A job that nothing is stored of: what a dry run answers.
 pub fn tried(job: &Job) -> v1::Job {
     v1::Job { id: String::new(), etag: String::new(), ..to_wire(job) }

@@ -11,8 +11,18 @@ use crate::store::StoreFailure;
 /// The row format that this program writes, and the only one that it reads.
 const ROW_VERSION: u8 = 1;
 
+/// Most rows are shorter: they are written without growing on the way.
+const ROW_BYTES: usize = 512;
+
 pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreFailure> {
-    let mut bytes = vec![ROW_VERSION];
+    encode_behind(&[], row)
+}
+
+/// The row behind other bytes.
+pub(super) fn encode_behind<T: Serialize>(head: &[u8], row: &T) -> Result<Vec<u8>, StoreFailure> {
+    let mut bytes = Vec::with_capacity(ROW_BYTES);
+    bytes.extend_from_slice(head);
+    bytes.push(ROW_VERSION);
     let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
     // Only a type that MessagePack has no form for fails: refused before anything is stored.
     row.serialize(&mut serializer)

@@ -59,7 +59,9 @@ impl Committer {
         }
         match self.checkpoint([const { std::collections::BTreeMap::new() }; Table::COUNT]) {
             Ok(()) => self.remove_log(),
-            Err(failure) => tracing::warn!(%failure, "the write-ahead log is kept; the next start takes it in"),
+            Err(failure) => {
+                tracing::warn!(%failure, "the write-ahead log is kept; the next start takes it in")
+            }
         }
     }
 

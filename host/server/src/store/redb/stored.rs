@@ -57,8 +57,7 @@ struct Counted {
 
 /// The number of the transaction, so that a purge finds the tail's row, then the entries.
 pub(super) fn entries_row(batch: u64, entries: &[Entry]) -> Result<Vec<u8>, StoreFailure> {
-    let row = codec::encode(&entries)?;
-    Ok([batch.to_be_bytes().as_slice(), &row].concat())
+    codec::encode_behind(&batch.to_be_bytes(), &entries)
 }
 
 pub(super) fn batch_of(key: &[u8], row: &[u8]) -> Result<u64, StoreFailure> {

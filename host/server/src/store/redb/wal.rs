@@ -189,7 +189,10 @@ pub(super) fn rows_behind(place: &dyn WalPlace, id: WalId, after: u64) -> Result
         // What is behind the last frame is what was there before it.
         let Some(body) = body_of(&frame, id, next) else { break };
         decode(body, &mut tables).ok_or_else(|| {
-            StoreFailure::Corrupt(format!("frame {next} of its write-ahead log, {}, is of no known form", place.name()))
+            StoreFailure::Corrupt(format!(
+                "frame {next} of its write-ahead log, {}, is of no known form",
+                place.name()
+            ))
         })?;
         from += frame.len() as u64;
         next += 1;
@@ -206,7 +209,8 @@ fn read_frame(storage: &dyn StorageBackend, len: u64, from: u64) -> io::Result<O
     let mut head = [0; HEAD_BYTES];
     storage.read(from, &mut head)?;
     let body_len = u64::from_be_bytes(part(&head, 8));
-    let frame_len = body_len.checked_add(HEAD_BYTES as u64).map(|len| len.next_multiple_of(PAGE_BYTES as u64));
+    let frame_len =
+        body_len.checked_add(HEAD_BYTES as u64).map(|len| len.next_multiple_of(PAGE_BYTES as u64));
     let Some(frame_len) = frame_len.filter(|frame_len| *frame_len <= len - from) else { return Ok(None) };
     let mut frame = vec![0; frame_len as usize];
     storage.read(from, &mut frame)?;
