@@ -82,8 +82,11 @@ impl Home {
             Self::Redb(file) => {
                 let folder = tempfile::tempdir().expect("a folder");
                 let copy = folder.path().join("windlass.redb");
-                if file.exists() {
-                    std::fs::copy(file, &copy).expect("the store can be copied");
+                // And its log, without which it is not whole.
+                for (from, to) in [(file.clone(), copy.clone()), (wal_of(file), wal_of(&copy))] {
+                    if from.exists() {
+                        std::fs::copy(from, to).expect("the store can be copied");
+                    }
                 }
                 let store = Self::Redb(copy).open().await;
                 Look { store, _folder: Some(folder) }
@@ -91,6 +94,10 @@ impl Home {
             Self::Postgres(_) => Look { store: self.open().await, _folder: None },
         }
     }
+}
+
+fn wal_of(file: &Path) -> PathBuf {
+    file.with_added_extension("wal")
 }
 
 /// A store that is open, until it is closed.

@@ -98,7 +98,7 @@ impl Runner {
         }
     }
 
-    /// Runs a job that was claimed with its birth. `bulletins`: of the job, from before that.
+    /// Runs a job that was claimed with its birth. `bulletins`: of the job, from before that was committed.
     pub async fn run_claimed(
         self: Arc<Self>,
         job: Job,

@@ -22,10 +22,18 @@ pub struct Found {
 
 /// Every job of a store. Each is whole: its logbook replays to what is stored, step by step as the law has it.
 pub async fn jobs(store: &dyn Store) -> Vec<Found> {
-    let page = store.jobs(&JobFilter::default(), None, ROWS_MAX).await.expect("jobs can be listed");
+    let (mut listed, mut next) = (Vec::new(), None);
+    loop {
+        let page = store.jobs(&JobFilter::default(), next, ROWS_MAX).await.expect("jobs can be listed");
+        listed.extend(page.jobs);
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
     let claims = store.claims().await.expect("claims can be listed");
     let mut found = Vec::new();
-    for (spec, status) in page.jobs {
+    for (spec, status) in listed {
         let job = store.job(spec.id).await.expect("a job can be read").expect("a listed job is there");
         assert_eq!(job.status, status, "a list tells the same as the job");
         let entries = store.entries(spec.id, 0, ROWS_MAX).await.expect("a logbook can be read");

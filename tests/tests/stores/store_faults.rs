@@ -148,29 +148,124 @@ async fn check_kept(disk: &Disk, wal: u64, acknowledged: &[JobId], place: &str) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_power_cut_while_the_log_is_taken_in_all_that_was_acknowledged_is_there() {
     let wal = WALS[2];
-    let crashed = async || {
-        let disk = Disk::default();
-        let store = open_with(&disk, wal);
-        for job in 0..UNITS {
-            store.commit(all_rows(job)).await.expect("stored");
-        }
-        disk.fail(0, Fault::PowerCut);
-        drop(store);
-        disk.restart(0);
-        disk
-    };
     let acknowledged: Vec<JobId> = (0..UNITS).map(job_id).collect();
-    let disk = crashed().await;
+    let disk = with_a_log().await;
     let before = disk.operations();
     drop(open_with(&disk, wal));
     for n in 0..disk.operations() - before {
         for seed in 0..3 {
-            let disk = crashed().await;
+            let disk = with_a_log().await;
             disk.fail(n, Fault::PowerCut);
             // Where the power was cut at once it does not open, and otherwise it is of no use.
             drop(disk.open_with_wal_of(wal));
             disk.restart(seed);
             check_kept(&disk, wal, &acknowledged, &format!("operation {n}, seed {seed}")).await;
+        }
+    }
+}
+
+/// A disk on which so many jobs are acknowledged, most of them in the log alone.
+async fn with_a_log() -> Disk {
+    let disk = Disk::default();
+    let store = open_with(&disk, WALS[2]);
+    for job in 0..UNITS {
+        store.commit(all_rows(job)).await.expect("stored");
+    }
+    disk.fail(0, Fault::PowerCut);
+    drop(store);
+    disk.restart(0);
+    disk
+}
+
+/// Whoever opens the disk next goes on, and what it acknowledges and what was before survive the power.
+async fn goes_on(disk: &Disk, place: &str) {
+    let store = open_with(disk, WALS[2]);
+    let mut expected: Vec<JobId> = (0..UNITS).map(job_id).collect();
+    assert_eq!(check_whole(&store).await, expected, "{place}");
+    store.commit(all_rows(UNITS)).await.expect("it goes on");
+    expected.push(job_id(UNITS));
+    disk.fail(0, Fault::PowerCut);
+    drop(store);
+    disk.restart(0);
+    assert_eq!(check_whole(&open_with(disk, WALS[2])).await, expected, "{place}, after the power cut");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_while_the_store_opens_is_not_believed_by_who_opens_it_next() {
+    let disk = with_a_log().await;
+    let before = disk.operations();
+    drop(open_with(&disk, WALS[2]));
+    for n in 0..disk.operations() - before {
+        let disk = with_a_log().await;
+        disk.fail(n, Fault::Once);
+        // It may have been refused, or have gone on.
+        drop(disk.open_with_wal_of(WALS[2]));
+        goes_on(&disk, &format!("operation {n}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_while_the_store_closes_is_not_believed_by_who_opens_it_next() {
+    let opened = async || {
+        let disk = Disk::default();
+        let store = open_with(&disk, WALS[2]);
+        for job in 0..UNITS {
+            store.commit(all_rows(job)).await.expect("stored");
+        }
+        (disk, store)
+    };
+    let (disk, store) = opened().await;
+    let before = disk.operations();
+    drop(store);
+    for n in 0..disk.operations() - before {
+        let (disk, store) = opened().await;
+        disk.fail(n, Fault::Once);
+        store.close().await;
+        goes_on(&disk, &format!("operation {n}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_on_a_full_disk_leaves_reads_and_cancels() {
+    let disk = Disk::default();
+    let store = open_with(&disk, WALS[2]);
+    for job in 0..UNITS {
+        store.commit(all_rows(job)).await.expect("stored");
+    }
+    let mut waiting = submit(&store, UNITS).await;
+    disk.set_full(true);
+    // Not that it is full, but that it failed, is what the store hears first.
+    disk.fail(0, Fault::Once);
+    let refused = store.commit(all_rows(UNITS + 1)).await;
+    assert!(!matches!(refused, Err(CommitError::Conflict(_) | CommitError::Fenced { .. })), "{refused:?}");
+    assert_eq!(store.job(waiting.id()).await.expect("readable"), Some(waiting.clone()));
+    let ended = decide(&mut waiting, at(900), |decision| {
+        let mode = windlass_core::job::CancelMode::Leave;
+        decision.cancel(mode, "no room".to_owned()).expect("it waits");
+    });
+    store.commit(Unit { changes: vec![ended], urgent: true }).await.expect("a cancel on a full disk");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_a_batch_that_fails_is_refused_and_the_rest_is_not() {
+    for wal in WALS {
+        for n in 0..8 {
+            let disk = Disk::default();
+            let store = open_with(&disk, wal);
+            store.commit(all_rows(0)).await.expect("stored");
+            disk.fail(n, Fault::Once);
+            let results = store.commit_each((1..UNITS).map(all_rows).collect()).await;
+            let again = store.commit_each(vec![all_rows(UNITS)]).await;
+            assert!(again.iter().all(Result::is_ok), "operation {n}: {again:?}");
+            let mut expected = vec![job_id(0)];
+            expected.extend(
+                (1..UNITS).zip(&results).filter(|(_, result)| result.is_ok()).map(|(job, _)| job_id(job)),
+            );
+            expected.push(job_id(UNITS));
+            assert_eq!(check_whole(&store).await, expected, "operation {n}, log of {wal}");
+            store.close().await;
+            let closed = store.commit_each(vec![all_rows(UNITS + 1)]).await;
+            assert!(matches!(closed[..], [Err(CommitError::Storage(StoreFailure::Down(_)))]), "{closed:?}");
         }
     }
 }

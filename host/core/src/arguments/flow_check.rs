@@ -117,8 +117,13 @@ fn providers(flow: &Flow) -> HashMap<&str, Vec<&str>> {
 }
 
 pub(super) fn bound(problems: &mut Problems, path: &str, value: u64, from: u64, to: u64) {
+    bound_at(problems, || path.to_owned(), value, from, to);
+}
+
+/// As [`bound`], where a path would be made for every value that is right.
+fn bound_at(problems: &mut Problems, path: impl FnOnce() -> String, value: u64, from: u64, to: u64) {
     if !(from..=to).contains(&value) {
-        problems.add(path, format!("{value} is out of bounds: give {from} to {to}"));
+        problems.add(path(), format!("{value} is out of bounds: give {from} to {to}"));
     }
 }
 
@@ -218,9 +223,7 @@ impl Check<'_> {
 
     pub(super) fn bounds(&mut self, path: &str, called: Called<'_>) {
         let mut bound = |field: &str, value: u64, from: u64, to: u64| {
-            if !(from..=to).contains(&value) {
-                bound(&mut self.problems, &format!("{path}.{field}"), value, from, to);
-            }
+            bound_at(&mut self.problems, || format!("{path}.{field}"), value, from, to);
         };
         let retry = called.retry();
         bound("retry.attempts_max", retry.attempts_max.into(), 1, ATTEMPTS_MAX.into());

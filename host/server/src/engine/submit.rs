@@ -33,7 +33,7 @@ pub const JOB_TYPE_DIRECT: &str = "direct";
 
 /// Submissions that are checked one after the other before others on their thread get a turn: some tenths of a
 /// millisecond.
-const TURN: usize = 32;
+pub const TURN: usize = 32;
 
 /// A job that somebody asks for.
 #[derive(Debug, Clone, Default)]

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryFutureExt as _;
-use futures::future::join_all;
+use futures::{StreamExt as _, TryFutureExt as _};
 use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +29,8 @@ use crate::grpc::watch::Watch;
 
 /// Requests of a batch that are checked one after the other, and stored in one commit.
 const BATCH_PART: usize = 128;
+/// Parts of one batch that are under way at once.
+const BATCH_PARTS_MAX: usize = 4;
 /// How long a wait takes where the client says nothing.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Bytes of all outputs in one answer; the largest single one is well below it.
@@ -110,16 +111,19 @@ impl JobService for JobPlane {
             Err(EngineError::invalid("requests", format!("are {count}: give 1 to {max}")))?;
         }
         let view = job::view(request.view)?;
-        let (mut requests, mut parts) = (request.requests.into_iter(), Vec::new());
-        while requests.len() > 0 {
+        let mut requests = request.requests.into_iter();
+        let parts = std::iter::from_fn(|| {
             let part: Vec<_> = requests.by_ref().take(BATCH_PART).collect();
+            (!part.is_empty()).then_some(part)
+        });
+        let submitted = parts.map(|part| {
             let (intake, principal, count) = (self.intake.clone(), principal.clone(), part.len());
             // Tasks of their own, for every core: one is checked while another is committed.
             let submitted = tokio::spawn(async move { intake.submit_each(&principal, part, view).await });
-            parts.push(submitted.unwrap_or_else(move |error| failed(count, &error)));
-        }
-        let results = join_all(parts).await.into_iter().flatten().collect();
-        Ok(Response::new(v1::SubmitJobBatchResponse { results }))
+            submitted.unwrap_or_else(move |error| failed(count, &error))
+        });
+        let results: Vec<_> = futures::stream::iter(submitted).buffered(BATCH_PARTS_MAX).collect().await;
+        Ok(Response::new(v1::SubmitJobBatchResponse { results: results.into_iter().flatten().collect() }))
     }
 
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobResponse>, Status> {

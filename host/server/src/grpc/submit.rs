@@ -11,7 +11,7 @@ use windlass_proto::v1::submit_job_result::Outcome;
 
 use crate::dispatcher::Dispatcher;
 use crate::engine::reference::References;
-use crate::engine::submit::{Submission, Submitted};
+use crate::engine::submit::{Submission, Submitted, TURN};
 use crate::engine::{Engine, EngineError};
 use crate::grpc::convert::{field, job, submission};
 use crate::grpc::gone::Gone;
@@ -75,7 +75,7 @@ impl Intake {
         let asked = self.asked(principal.clone(), request).await?;
         match (wait, self.take(asked).await?) {
             (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
-                let job = self.attend(job, &principal, timeout, gone).await?;
+                let job = self.attend(job, &principal, timeout, gone).await;
                 Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known })
             }
             (_, taken) => Ok(taken.to_wire(v1::JobView::Full)),
@@ -94,6 +94,9 @@ impl Intake {
         let mut results = Vec::with_capacity(requests.len());
         let (mut waiting, mut submissions) = (Vec::new(), Vec::new());
         for (place, request) in requests.into_iter().enumerate() {
+            if place % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
             let result = match self.asked_of_batch(principal.to_owned(), request).await {
                 Ok(mut asked) if asked.is_to_be_stored() => {
                     submissions.push(std::mem::take(&mut asked.submission));
@@ -150,25 +153,16 @@ impl Intake {
         Ok(Taken::Tried(tried))
     }
 
-    /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored: a
-    /// host that stops answers what it knows of it.
-    async fn attend(
-        &self,
-        job: Job,
-        principal: &str,
-        timeout: Duration,
-        gone: &Gone,
-    ) -> Result<Arc<Job>, EngineError> {
+    /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored:
+    /// whatever goes wrong meanwhile, its client is told of it, at least as it was made.
+    async fn attend(&self, job: Job, principal: &str, timeout: Duration, gone: &Gone) -> Arc<Job> {
         let id = job.id();
-        tokio::select! {
-            ended = self.engine.wait(id, principal, timeout) => match ended {
-                // Who may submit need not be permitted to read: they are told as without a wait.
-                Err(EngineError::Denied { .. }) => Ok(Arc::new(job)),
-                ended => ended,
-            },
-            () = self.draining.cancelled() => Ok(Arc::new(job)),
-            () = gone.hung_up() => Ok(Arc::new(job)),
-        }
+        let ended = tokio::select! {
+            ended = self.engine.wait(id, principal, timeout) => ended.ok(),
+            () = self.draining.cancelled() => self.engine.job(id, principal).await.ok().map(Arc::new),
+            () = gone.hung_up() => None,
+        };
+        ended.unwrap_or_else(|| Arc::new(job))
     }
 }
 

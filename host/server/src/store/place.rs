@@ -91,7 +91,7 @@ impl Place {
     pub async fn open_existing(&self) -> Result<Opened, PlaceError> {
         match self {
             Self::Redb(path) if !is_filled(path) => Err(PlaceError::Missing(self.clone())),
-            Self::Redb(path) => Ok(Opened::Redb(Arc::new(RedbStore::open(without_reserve(path))?))),
+            Self::Redb(path) => Ok(Opened::Redb(Arc::new(RedbStore::open(file_alone(path))?))),
             Self::Postgres(settings) => {
                 let store = PostgresStore::open_to_read(settings.clone(), Company::Welcome).await;
                 Ok(Opened::Postgres(Arc::new(store?)))
@@ -178,9 +178,9 @@ fn is_filled(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
 
-/// Who runs no job needs no reserve, and the disk may be as full as it is.
-fn without_reserve(path: &Path) -> RedbSettings {
-    RedbSettings { reserve_bytes: 0, ..RedbSettings::at(path) }
+/// Who runs no job needs no reserve, as the disk may be as full as it is, and makes no log: the file is whole at any time.
+fn file_alone(path: &Path) -> RedbSettings {
+    RedbSettings { reserve_bytes: 0, wal_bytes_max: 0, ..RedbSettings::at(path) }
 }
 
 async fn import_aside(
@@ -190,7 +190,7 @@ async fn import_aside(
 ) -> Result<Counts, PlaceError> {
     let was_there = is_filled(path);
     // Held open until the end: no host starts on it meanwhile.
-    let waiting = RedbStore::open(without_reserve(path))?;
+    let waiting = RedbStore::open(file_alone(path))?;
     let found = canonical::contents(&waiting).await.map_err(PlaceError::from);
     let imported = match found {
         Ok(None) => fill_and_replace(path, &waiting, now, input).await,
@@ -216,7 +216,7 @@ async fn fill_and_replace(
     commit(waiting, Change::Put { record, expected: Expected::Any }).await?;
     let aside = replace::aside(path);
     replace::remove(&aside);
-    let store = RedbStore::open(without_reserve(&aside))?;
+    let store = RedbStore::open(file_alone(&aside))?;
     let imported = canonical::import(&store, now, input).await;
     store.close().await;
     let replaced = match imported {

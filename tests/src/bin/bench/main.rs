@@ -36,7 +36,12 @@ use workload::{Setting, Workload};
 /// Of `bench.json`: raised when a field changes its meaning.
 const FORMAT: u32 = 1;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+/// That of the host, so that the floor has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// On one thread: a client that is spread over the cores takes them from the host.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     bench().await.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -122,7 +122,7 @@ async fn c11_a_request_that_is_twice_in_a_batch_makes_one_job_and_results_keep_t
     let host = TestHost::start().await;
     // Of each three, the second repeats the first, and the third cannot be taken.
     let requests = (0..JOBS).map(|n| match n % 3 {
-        2 => request(host.spec(action("no-such-action")), &n.to_string()),
+        2 => request(host.spec(action("no-such-action")), &format!("refused-{n}")),
         _ => request(host.spec(action("ok")), &(n / 3).to_string()),
     });
     let batch = v1::SubmitJobBatchRequest { requests: requests.collect(), view: v1::JobView::Id.into() };

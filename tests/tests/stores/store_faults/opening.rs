@@ -181,3 +181,23 @@ async fn a_place_that_cannot_be_written_is_refused() {
     let refused = refusal(&directory);
     assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused}");
 }
+
+#[tokio::test]
+async fn a_log_without_its_store_is_not_taken_for_the_beginning_of_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("windlass.redb");
+    let log = path.with_added_extension("wal");
+    let store = open(&path).expect("opens");
+    submit(&store, 1).await;
+    assert!(log.exists(), "an open store has a log");
+    let kept = std::fs::read(&log).expect("readable");
+    drop(store);
+    assert!(!log.exists(), "a store that was closed needs none");
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&log, &kept).expect("written");
+    let refused = refusal(&path);
+    assert!(refused.to_string().contains("move the log away"), "{refused}");
+    assert_eq!(std::fs::read(&log).expect("readable"), kept);
+    std::fs::remove_file(&log).expect("removed");
+    drop(open(&path).expect("opens anew"));
+}

@@ -1,32 +1,39 @@
 //! The committer: brings transactions to the disk, by way of the log where that is possible.
 //!
-//! Invariant: what it has committed is on the disk. Where the log fails, the transaction is written to the database's file,
-//! which needs no log then: what a failed write left in it is not believed.
+//! Invariants:
+//! - What it has committed is on the disk. Where the log fails, the transaction is written to the database's file, which
+//!   needs no log then: what a failed write left in it is not believed.
+//! - Only what the database has taken is in the log: rows that it refuses would be refused again at every start.
+//! - A log is made only where the database names none.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use redb::WriteTransaction;
+
 use super::batch::{Batch, Tables};
 use super::handle::Handle;
-use super::key;
-use super::open::{Kept, write};
+use super::open::{Kept, begin, commit, name_log};
 use super::settings::WAL_PAUSE;
 use super::table::Table;
+use super::trouble::Seen;
 use super::wal::Wal;
 use crate::store::StoreFailure;
 
 /// See the module.
 pub(super) struct Committer {
     handle: Arc<Handle>,
-    /// The log that the database names.
+    /// The log that is written.
     wal: Option<Wal>,
+    /// The database's file names a log.
+    is_named: bool,
     /// When a log could not be written.
     failed: Option<Instant>,
 }
 
 impl Committer {
     pub fn new(handle: Arc<Handle>) -> Self {
-        Self { handle, wal: None, failed: None }
+        Self { handle, wal: None, is_named: false, failed: None }
     }
 
     /// Durable when it returns. `may_log`: where the disk is full, the database's file is the better place.
@@ -36,53 +43,62 @@ impl Committer {
         }
         let number = batch.number;
         let tables = batch.into_rows()?;
-        if may_log && self.is_logged(number, &tables) {
-            return self.handle.with(|database, _| write(database, tables, Kept::InLog));
-        }
-        if !may_log {
-            self.wal = None;
-        } else if self.wal.is_none() {
-            self.wal = self.make_log();
-        }
-        self.checkpoint(tables)
+        let fits = may_log && self.wal.as_mut().is_some_and(|wal| wal.stage(number, &tables));
+        let handle = Arc::clone(&self.handle);
+        handle.with(|database, seen| {
+            let transaction = begin(database, tables)?;
+            if fits && self.is_logged() {
+                return commit(transaction, Kept::InLog);
+            }
+            if !may_log {
+                self.wal = None;
+            } else if self.wal.is_none() && !self.is_named {
+                self.wal = self.make_log();
+            }
+            self.checkpoint(transaction, seen)
+        })
     }
 
-    /// The database was reopened, or is to be: it has all that was in the log, and names none.
+    /// The database is reopened, which takes in what is in the log, and names none then.
     pub fn forget_log(&mut self) {
         self.wal = None;
+        self.is_named = false;
     }
 
     /// Leaves nothing in the log, so that the database's file is whole without it.
-    pub fn settle(&mut self) {
-        if self.wal.take().is_none() {
-            return;
+    pub fn settle(&mut self) -> Result<(), StoreFailure> {
+        self.wal = None;
+        if !self.is_named {
+            return Ok(());
         }
-        match self.checkpoint([const { std::collections::BTreeMap::new() }; Table::COUNT]) {
-            Ok(()) => self.remove_log(),
-            Err(failure) => {
-                tracing::warn!(%failure, "the write-ahead log is kept; the next start takes it in")
+        let handle = Arc::clone(&self.handle);
+        handle.with(|database, seen| {
+            let nothing: Tables = [const { std::collections::BTreeMap::new() }; Table::COUNT];
+            self.checkpoint(begin(database, nothing)?, seen)
+        })?;
+        handle.opener.remove_log();
+        Ok(())
+    }
+
+    /// Writes what is staged to the log.
+    fn is_logged(&mut self) -> bool {
+        let Some(wal) = &mut self.wal else { return false };
+        match wal.append() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log failed: for a while the store does without");
+                self.wal = None;
+                self.failed = Some(Instant::now());
+                false
             }
         }
     }
 
-    fn is_logged(&mut self, number: u64, tables: &Tables) -> bool {
-        let Some(wal) = &mut self.wal else { return false };
-        wal.append(number, tables).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the write-ahead log failed: for a while the store does without");
-            self.wal = None;
-            self.failed = Some(Instant::now());
-            false
-        })
-    }
-
-    /// Writes all that is in the log to the database's file, with these rows.
-    fn checkpoint(&mut self, mut tables: Tables) -> Result<(), StoreFailure> {
-        let named = self.wal.as_ref().map(|wal| wal.id.to_bytes());
-        tables[Table::Meta as usize].insert(key::META_WAL.to_vec(), named);
-        self.handle.with(|database, seen| {
-            let quick_repair = self.handle.opener.is_quick(seen);
-            write(database, tables, Kept::InFile { quick_repair })
-        })?;
+    /// Writes all that is in the log to the database's file, with this transaction.
+    fn checkpoint(&mut self, transaction: WriteTransaction, seen: &Seen) -> Result<(), StoreFailure> {
+        name_log(&transaction, self.wal.as_ref().map(|wal| wal.id))?;
+        commit(transaction, Kept::InFile { quick_repair: self.handle.opener.is_quick(seen) })?;
+        self.is_named = self.wal.is_some();
         if let Some(wal) = &mut self.wal {
             wal.restart();
         }
@@ -90,7 +106,7 @@ impl Committer {
     }
 
     fn make_log(&mut self) -> Option<Wal> {
-        let settings = self.handle.opener.wal.as_ref()?;
+        let settings = self.handle.opener.wal.as_ref().filter(|settings| settings.len_max > 0)?;
         if self.failed.is_some_and(|failed| failed.elapsed() < WAL_PAUSE) {
             return None;
         }
@@ -104,14 +120,6 @@ impl Committer {
                 self.failed = Some(Instant::now());
                 None
             }
-        }
-    }
-
-    fn remove_log(&self) {
-        if let Some(settings) = &self.handle.opener.wal
-            && let Err(error) = settings.place.remove()
-        {
-            tracing::warn!(%error, log = settings.place.name(), "an empty write-ahead log was not removed");
         }
     }
 }

@@ -94,12 +94,20 @@ impl Handle {
         }
     }
 
-    /// Drops the database and opens it again, which verifies or repairs it; readers wait meanwhile.
+    /// Drops the database and opens it again, which verifies or repairs it; readers wait meanwhile. `rewrite`: see
+    /// [`Opener::rewrite`].
     pub fn reopen(&self, rewrite: bool) -> Result<(), StoreFailure> {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        // Dropped first: it holds the file.
-        *slot = Slot::Closed(StoreFailure::Down("it is being reopened".to_owned()));
-        let opened = self.open(rewrite);
+        let closed = Slot::Closed(StoreFailure::Down("it is being reopened".to_owned()));
+        let has_failed_sync = match std::mem::replace(&mut *slot, closed) {
+            Slot::Open { database, seen } => {
+                // It holds the file, and may still write what it only has in memory.
+                drop(database);
+                seen.has_failed_sync()
+            }
+            Slot::Closed(_) => false,
+        };
+        let opened = self.open(rewrite || has_failed_sync);
         match opened {
             Ok(open) => {
                 *slot = open;

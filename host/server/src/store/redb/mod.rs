@@ -78,10 +78,12 @@ pub struct RedbStore {
 impl RedbStore {
     /// Opens the store, or creates it. After a crash the file is verified and repaired first.
     pub fn open(settings: RedbSettings) -> Result<Self, OpenError> {
-        let reserve = ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes);
+        let reserve = (settings.reserve_bytes > 0).then(|| -> Box<dyn Reserve> {
+            Box::new(ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes))
+        });
         let RedbSettings { path, cache_bytes, quick_repair_from_bytes, wal_bytes_max, .. } = &settings;
         let opener = Opener::of_file(path, *cache_bytes, *quick_repair_from_bytes, *wal_bytes_max)?;
-        Self::start(opener, Some(Box::new(reserve)))
+        Self::start(opener, reserve)
     }
 
     /// A store that is gone with the process.
@@ -262,9 +264,10 @@ impl Store for RedbStore {
     async fn commit_each(&self, units: Vec<Unit>) -> Vec<Result<(), CommitError>> {
         let (works, answers): (Vec<_>, Vec<_>) =
             units.into_iter().map(|unit| Work::of(WorkChange::Unit(unit))).unzip();
-        // Where nobody takes them, their answers say so.
-        if let Some(commands) = self.commands() {
-            drop(commands.send(Command::WriteEach(works)).await);
+        // Where nobody takes them they are dropped, and their answers say so.
+        match self.commands() {
+            Some(commands) => drop(commands.send(Command::WriteEach(works)).await),
+            None => drop(works),
         }
         let mut results = Vec::with_capacity(answers.len());
         for answered in answers {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableHandle};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableHandle, WriteTransaction,
+};
 
 use super::batch::{Batch, Tables};
 use super::blob;
@@ -43,7 +45,7 @@ pub enum OpenError {
     NotWritable { path: PathBuf, reason: String },
     #[error("the disk of the store {} is full: free some space", path.display())]
     Full { path: PathBuf },
-    #[error("the store {} is corrupt: {reason}; restore a backup, or move the file away to begin anew", path.display())]
+    #[error("the store {} is corrupt: {reason}; restore a backup, or move it away, with what is beside it, to begin anew", path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error("the store {} has schema {found}, and this program knows {known}: run a newer windlass", path.display())]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
@@ -70,7 +72,7 @@ pub(super) struct Opener {
 /// The write-ahead log that a store may have.
 pub(super) struct WalSettings {
     pub place: Box<dyn WalPlace>,
-    /// Bytes.
+    /// Bytes. 0: it is only taken in.
     pub len_max: u64,
 }
 
@@ -131,6 +133,14 @@ impl Opener {
             Ok(found) => found.len() == 0,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
+        if is_missing && beside(path, "wal").exists() {
+            let reason = format!(
+                "it is missing, and a write-ahead log is there, {}: put the store back that it is of, or move the log away \
+                 as well",
+                beside(path, "wal").display()
+            );
+            return Err(OpenError::Corrupt { path: path.to_owned(), reason });
+        }
         if is_missing {
             opener.create_whole(&of(&beside(path, "new")))?;
         }
@@ -166,11 +176,23 @@ impl Opener {
         }
     }
 
-    /// Opens, verifies or repairs the database, and brings its tables into being.
+    /// Opens, verifies or repairs the database, brings its tables into being, and takes its log in.
     pub fn open(&self) -> Result<(Database, Arc<Seen>), Closed> {
-        let storage = (self.make)().map_err(|error| closed(&error))?;
         let seen = Arc::new(Seen::default());
-        let watched = Watched::new(storage, Arc::clone(&seen));
+        match self.open_watched(&seen) {
+            Ok(database) => Ok((database, seen)),
+            // Whoever opened it next would believe what is not on the disk.
+            Err(_) if seen.has_failed_sync() && self.rewrite().is_ok() => {
+                let seen = Arc::new(Seen::default());
+                Ok((self.open_watched(&seen)?, seen))
+            }
+            Err(closed) => Err(closed),
+        }
+    }
+
+    fn open_watched(&self, seen: &Arc<Seen>) -> Result<Database, Closed> {
+        let storage = (self.make)().map_err(|error| closed(&error))?;
+        let watched = Watched::new(storage, Arc::clone(seen));
         let len_bytes = watched.len().map_err(|error| closed(&error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
@@ -178,14 +200,13 @@ impl Opener {
         builder.set_check_integrity_on_open(len_bytes > 0 && len_bytes < self.quick_repair_from_bytes);
         // redb panics on some files that were changed by somebody else.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = builder.create_with_backend(watched).map_err(|error| not_opened(error, &seen))?;
+            let database = builder.create_with_backend(watched).map_err(|error| not_opened(error, seen))?;
             prepare(&database)?;
-            self.take_log_in(&database, &seen).map_err(Closed::Failed)?;
+            self.take_log_in(&database, seen).map_err(Closed::Failed)?;
             Ok(database)
         }));
         let panicked = || StoreFailure::Corrupt("its pages contradict each other".to_owned());
-        let database = opened.unwrap_or_else(|_| Err(Closed::Failed(panicked())))?;
-        Ok((database, seen))
+        opened.unwrap_or_else(|_| Err(Closed::Failed(panicked())))
     }
 
     /// Whether what a restart after a crash needs is recorded with each transaction that is written to the file.
@@ -199,14 +220,29 @@ impl Opener {
         let Some(named) = snapshot.get(Table::Meta, key::META_WAL)? else { return Ok(()) };
         let number = snapshot.batch()?;
         drop(snapshot);
-        let unknown = || StoreFailure::Corrupt("it names a write-ahead log as none is named".to_owned());
-        let id = WalId::of_bytes(&named).ok_or_else(unknown)?;
-        let mut tables = match &self.wal {
-            Some(wal) => wal::rows_behind(wal.place.as_ref(), id, number)?,
-            None => return Err(unknown()),
+        let unknown =
+            "it needs a write-ahead log, and says in no known form which: run the windlass that wrote it";
+        let id = WalId::of_bytes(&named).ok_or_else(|| StoreFailure::Corrupt(unknown.to_owned()))?;
+        let Some(wal) = &self.wal else {
+            return Err(StoreFailure::Corrupt(
+                "it needs a write-ahead log, and has no place for one".to_owned(),
+            ));
         };
-        tables[Table::Meta as usize].insert(key::META_WAL.to_vec(), None);
-        write(database, tables, Kept::InFile { quick_repair: self.is_quick(seen) })
+        let rows = wal::rows_behind(wal.place.as_ref(), id, number)?;
+        let transaction = begin(database, rows)?;
+        name_log(&transaction, None)?;
+        commit(transaction, Kept::InFile { quick_repair: self.is_quick(seen) })?;
+        self.remove_log();
+        Ok(())
+    }
+
+    /// Nobody needs the log any more.
+    pub fn remove_log(&self) {
+        if let Some(wal) = &self.wal
+            && let Err(error) = wal.place.remove()
+        {
+            tracing::warn!(%error, log = wal.place.name(), "a write-ahead log that nobody needs was not removed");
+        }
     }
 
     /// After a failed sync the system's cache may show what is not on the disk, and a later sync would not tell.
@@ -375,19 +411,17 @@ pub(super) fn sweep(database: &Database) -> Result<(), StoreFailure> {
     }
     let mut batch = Batch::over(snapshot)?;
     orphans.into_iter().for_each(|key| batch.remove(Table::BlobChunk, key));
-    write(database, batch.into_rows()?, Kept::InFile { quick_repair: true })
+    write(database, batch.into_rows()?, true)
 }
 
-/// Writes rows in one transaction, which is on the disk when this returns, there or in the log.
-pub(super) fn write(database: &Database, tables: Tables, kept: Kept) -> Result<(), StoreFailure> {
-    let mut transaction = database.begin_write().map_err(transaction_failure_of)?;
-    let (durability, quick_repair) = match kept {
-        Kept::InFile { quick_repair } => (Durability::Immediate, quick_repair),
-        Kept::InLog => (Durability::None, false),
-    };
-    let set = transaction.set_durability(durability);
-    set.map_err(|error| StoreFailure::Down(error.to_string()))?;
-    transaction.set_quick_repair(quick_repair);
+/// Writes rows in one transaction, which is in the database's file when this returns.
+pub(super) fn write(database: &Database, tables: Tables, quick_repair: bool) -> Result<(), StoreFailure> {
+    commit(begin(database, tables)?, Kept::InFile { quick_repair })
+}
+
+/// A transaction with these rows, which is still to be committed.
+pub(super) fn begin(database: &Database, tables: Tables) -> Result<WriteTransaction, StoreFailure> {
+    let transaction = database.begin_write().map_err(transaction_failure_of)?;
     for (table, rows) in Table::ALL.into_iter().zip(tables) {
         if rows.is_empty() {
             continue;
@@ -401,5 +435,27 @@ pub(super) fn write(database: &Database, tables: Tables, kept: Kept) -> Result<(
             .map_err(failure_of)?;
         }
     }
+    Ok(transaction)
+}
+
+/// Says in a transaction which log the database needs.
+pub(super) fn name_log(transaction: &WriteTransaction, log: Option<WalId>) -> Result<(), StoreFailure> {
+    let mut meta = transaction.open_table(Table::Meta.definition()).map_err(table_failure_of)?;
+    let named = match log {
+        Some(id) => meta.insert(key::META_WAL, id.to_bytes().as_slice()).map(drop),
+        None => meta.remove(key::META_WAL).map(drop),
+    };
+    named.map_err(failure_of)
+}
+
+/// Commits a transaction; it is on the disk when this returns, in the file or, as before, in the log.
+pub(super) fn commit(mut transaction: WriteTransaction, kept: Kept) -> Result<(), StoreFailure> {
+    let (durability, quick_repair) = match kept {
+        Kept::InFile { quick_repair } => (Durability::Immediate, quick_repair),
+        Kept::InLog => (Durability::None, false),
+    };
+    let set = transaction.set_durability(durability);
+    set.map_err(|error| StoreFailure::Down(error.to_string()))?;
+    transaction.set_quick_repair(quick_repair);
     transaction.commit().map_err(commit_failure_of)
 }

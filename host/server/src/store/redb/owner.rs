@@ -98,11 +98,12 @@ impl Owner {
                 self.turn(work);
             }
         }
-        if let Err(failure) = guarded(|| {
-            self.committer.settle();
-            Ok(())
-        }) {
-            tracing::warn!(%failure, "the write-ahead log is kept");
+        if let Err(failure) = guarded(|| self.committer.settle()) {
+            tracing::warn!(%failure, "the store did not close; it is opened once more for that");
+            // What the disk kept of it is found out as after any failure.
+            if let Err(failure) = self.reopen() {
+                tracing::warn!(%failure, "the write-ahead log is kept; the next start takes it in");
+            }
         }
         self.handle.close();
     }
@@ -245,14 +246,25 @@ impl Owner {
     fn reopen(&mut self) -> Result<(), StoreFailure> {
         let trouble = self.handle.trouble();
         if trouble.as_ref().is_some_and(|trouble| matches!(trouble.failure, StoreFailure::Full)) {
-            self.full = Some(Instant::now());
-            if let Some(reserve) = &self.reserve {
-                reserve.release();
-            }
+            self.make_room();
         }
         let rewrite = trouble.is_some_and(|trouble| trouble.sync_failed);
         self.committer.forget_log();
-        self.handle.reopen(rewrite)
+        match self.handle.reopen(rewrite) {
+            // What is in the log needs room in the database.
+            Err(StoreFailure::Full) => {
+                self.make_room();
+                self.handle.reopen(rewrite)
+            }
+            reopened => reopened,
+        }
+    }
+
+    fn make_room(&mut self) {
+        self.full = Some(Instant::now());
+        if let Some(reserve) = &self.reserve {
+            reserve.release();
+        }
     }
 
     /// Refuses everything until the database opens. Gives up only when nobody can ask any more.
@@ -276,7 +288,12 @@ impl Owner {
             // The cache may be wrong since the first failure: it is written again until that succeeds.
             match self.handle.reopen(true) {
                 Ok(()) => return tracing::info!("the store is open again"),
-                Err(next) => failure = next,
+                Err(next) => {
+                    if matches!(next, StoreFailure::Full) {
+                        self.make_room();
+                    }
+                    failure = next;
+                }
             }
         }
     }

@@ -15,13 +15,14 @@ pub const WAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Kept beside the database for cancelling and purging on a full disk: room for what is in the log, and for some thousand of
 /// such units.
-pub const RESERVE_BYTES: u64 = 24 * 1024 * 1024;
+pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where the log cannot be written, it is tried again after so long; each transaction is written to the database until then.
 pub(super) const WAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// Units that wait for the owner. Beyond it callers wait; 64 in flight already fill a transaction.
-pub(super) const QUEUE_MAX: usize = 1_024;
+/// Commands that wait for the owner, each a unit or a part of a batch. Beyond it callers wait; 64 in flight already fill a
+/// transaction.
+pub(super) const QUEUE_MAX: usize = 256;
 
 /// Bytes of rows in one transaction; with `APPLY_MAX` this bounds what a unit waits for those before it.
 pub(super) const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -63,7 +64,7 @@ pub struct RedbSettings {
     pub cache_bytes: usize,
     /// See [`QUICK_REPAIR_FROM_BYTES`].
     pub quick_repair_from_bytes: u64,
-    /// See [`WAL_BYTES_MAX`]. Too small for a transaction: each is written to the database.
+    /// See [`WAL_BYTES_MAX`]; 0 for none: each transaction is written to the database.
     pub wal_bytes_max: u64,
     /// See [`RESERVE_BYTES`]; 0 for none.
     pub reserve_bytes: u64,

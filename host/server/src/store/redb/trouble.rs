@@ -1,7 +1,7 @@
 //! Trouble: what the storage below the database answered when it failed.
 //!
-//! redb answers every call after an I/O error with "previous error" until the file is reopened. The first
-//! error, which says whether the disk is full or broken, is kept here.
+//! redb answers every call after an I/O error with "previous error" until the file is reopened. The error before, which
+//! says whether the disk is full or broken, is kept here.
 
 use std::io;
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use redb::{BackendError, StorageBackend, StorageError};
 
 use crate::store::StoreFailure;
 
-/// The first failure since the database was opened.
+/// The last failure since the database was opened: after one that it heeds, redb asks the storage for nothing more.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {
     pub failure: StoreFailure,
@@ -20,7 +20,7 @@ pub(super) struct Trouble {
     pub sync_failed: bool,
 }
 
-/// Passes everything on to the storage, and keeps the first failure.
+/// Passes everything on to the storage, and keeps the last failure.
 #[derive(Debug)]
 pub(super) struct Watched {
     storage: Arc<dyn StorageBackend>,
@@ -39,6 +39,11 @@ impl Seen {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the system's cache shows may not be on the disk.
+    pub fn has_failed_sync(&self) -> bool {
+        self.trouble().is_some_and(|trouble| trouble.sync_failed)
+    }
+
     pub fn len_bytes(&self) -> u64 {
         self.len_bytes.load(Ordering::Relaxed)
     }
@@ -46,9 +51,8 @@ impl Seen {
     fn note<T>(&self, is_sync: bool, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result {
             let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            let failure = io_failure_of(error);
-            let first = trouble.get_or_insert(Trouble { failure, sync_failed: false });
-            first.sync_failed |= is_sync;
+            let sync_failed = is_sync || trouble.as_ref().is_some_and(|before| before.sync_failed);
+            *trouble = Some(Trouble { failure: io_failure_of(error), sync_failed });
         }
         result
     }

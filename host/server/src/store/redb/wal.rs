@@ -84,7 +84,12 @@ impl WalPlace for WalFile {
     }
 
     fn make(&self) -> io::Result<Arc<dyn StorageBackend>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.0)?;
+        // One that nobody needs was removed. This one may be wanted yet by a person, if by no program.
+        match fs::rename(&self.0, self.0.with_added_extension("old")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&self.0)?;
         sync_folder(&self.0)?;
         backend(file)
     }
@@ -127,18 +132,21 @@ impl Wal {
         Ok(Self { storage, id, end: len, len, len_max, frame: Vec::new() })
     }
 
-    /// Appends the rows of a transaction, durable when this returns; false where there is no room for them.
-    pub fn append(&mut self, number: u64, tables: &Tables) -> io::Result<bool> {
+    /// Makes the frame of a transaction; false where there is no room for it.
+    pub fn stage(&mut self, number: u64, tables: &Tables) -> bool {
         encode(&mut self.frame, self.id, number, tables);
         let len = self.frame.len() as u64;
-        if len > self.len_max / FRAME_PART_MAX || self.end + len > self.len_max {
-            return Ok(false);
-        }
+        len <= self.len_max / FRAME_PART_MAX && self.end + len <= self.len_max
+    }
+
+    /// Appends the frame that was made last. Durable when this returns.
+    pub fn append(&mut self) -> io::Result<()> {
+        let len = self.frame.len() as u64;
         self.grow(self.end + len)?;
         self.storage.write(self.end, &self.frame)?;
         self.storage.sync_data()?;
         self.end += len;
-        Ok(true)
+        Ok(())
     }
 
     /// All that it holds is in the database's file.
@@ -166,34 +174,31 @@ impl Wal {
 
 /// The rows of all whole frames behind transaction `after`, the later over the earlier. `id`: of the log that is needed.
 pub(super) fn rows_behind(place: &dyn WalPlace, id: WalId, after: u64) -> Result<Tables, StoreFailure> {
-    let failed = |error: io::Error| io_failure_of(&error);
-    let gone = || {
+    let name = place.name();
+    let failed =
+        |error: io::Error| io_failure_of(&io::Error::new(error.kind(), format!("its log {name}: {error}")));
+    let gone = |what: &str| {
         StoreFailure::Corrupt(format!(
-            "what was committed last is in its write-ahead log, and {} is not that: put the log back that was beside the store",
-            place.name()
+            "what was committed last is in its write-ahead log, and {name} {what}: put the log back that was beside the \
+             store"
         ))
     };
-    let storage = place.find().map_err(failed)?.ok_or_else(gone)?;
+    let storage = place.find().map_err(failed)?.ok_or_else(|| gone("is not there"))?;
     let len = storage.len().map_err(failed)?;
     let mut page = vec![0; PAGE_BYTES];
-    if len < PAGE_BYTES as u64 {
-        return Err(gone());
+    if len >= PAGE_BYTES as u64 {
+        storage.read(0, &mut page).map_err(failed)?;
     }
-    storage.read(0, &mut page).map_err(failed)?;
     if !page.starts_with(&[MAGIC.as_slice(), &id.0].concat()) {
-        return Err(gone());
+        return Err(gone("is another"));
     }
     let mut tables = [const { BTreeMap::new() }; Table::COUNT];
     let (mut from, mut next) = (PAGE_BYTES as u64, after + 1);
     while let Some(frame) = read_frame(storage.as_ref(), len, from).map_err(failed)? {
         // What is behind the last frame is what was there before it.
         let Some(body) = body_of(&frame, id, next) else { break };
-        decode(body, &mut tables).ok_or_else(|| {
-            StoreFailure::Corrupt(format!(
-                "frame {next} of its write-ahead log, {}, is of no known form",
-                place.name()
-            ))
-        })?;
+        let unknown = || format!("frame {next} of its write-ahead log, {name}, is of no known form");
+        decode(body, &mut tables).ok_or_else(|| StoreFailure::Corrupt(unknown()))?;
         from += frame.len() as u64;
         next += 1;
     }
@@ -275,7 +280,12 @@ fn decode(mut body: &[u8], tables: &mut Tables) -> Option<()> {
             let (is_there, rest) = body.split_first()?;
             body = rest;
             let row = take(&mut body)?.to_vec();
-            tables[table as usize].insert(key, (*is_there == 1).then_some(row));
+            let row = match is_there {
+                0 => None,
+                1 => Some(row),
+                _ => return None,
+            };
+            tables[table as usize].insert(key, row);
         }
     }
     Some(())
