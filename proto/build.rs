@@ -32,6 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".windlass.v1.UploadPluginRequest.chunk")
         .bytes(".windlass.v1.DownloadPluginResponse.chunk")
         .bytes(".windlass.v1.BackupStoreResponse.chunk")
+        // Batches are lists of a thousand of these: lists of pointers, which grow without moving what they point to.
+        .boxed(".windlass.v1.SubmitJobRequest.job")
+        .boxed(".windlass.v1.SubmitJobResponse.job")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -63,7 +63,8 @@ async fn through_grpc(host: &TestHost) -> Result<f64> {
     rate(|_| {
         let (mut client, spec) = (client.clone(), spec.clone());
         async move {
-            let request = v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
+            let request =
+                v1::SubmitJobRequest { job: Some(Box::new(spec)), ..v1::SubmitJobRequest::default() };
             let job = client.submit(request).await?.into_inner().job.context("a job")?.id;
             let timeout = Some(duration(Duration::from_secs(60)));
             let ended = client.wait(v1::WaitJobRequest { job, timeout }).await?.into_inner();

@@ -60,7 +60,7 @@ impl Client {
         request_id: &str,
     ) -> Result<v1::SubmitJobResponse, Status> {
         let request = v1::SubmitJobRequest {
-            job: Some(job),
+            job: Some(Box::new(job)),
             request_id: request_id.to_owned(),
             ..v1::SubmitJobRequest::default()
         };

@@ -36,8 +36,8 @@ impl TestHost {
     }
 
     pub async fn try_submit(&self, spec: v1::JobSpec) -> Result<v1::Job, Status> {
-        let request = v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
-        Ok(self.jobs().submit(request).await?.into_inner().job.expect("a submission answers a job"))
+        let request = v1::SubmitJobRequest { job: Some(Box::new(spec)), ..v1::SubmitJobRequest::default() };
+        Ok(*self.jobs().submit(request).await?.into_inner().job.expect("a submission answers a job"))
     }
 
     /// The job, once it has ended.

@@ -143,7 +143,8 @@ async fn goes_on(mut host: TestHost) {
     let spec =
         v1::JobSpec { work: Some(windlass_tests::work::action_of("echo", "echo")), ..Default::default() };
     let request_id = "ended".to_owned();
-    let request = v1::SubmitJobRequest { job: Some(spec), request_id, ..v1::SubmitJobRequest::default() };
+    let request =
+        v1::SubmitJobRequest { job: Some(Box::new(spec)), request_id, ..v1::SubmitJobRequest::default() };
     let again = host.jobs().submit(request).await.expect("it is known").into_inner();
     assert_eq!((again.known, again.job.expect("a job").id.as_str()), (true, SUCCEEDED));
     host.finish().await;

@@ -93,7 +93,7 @@ impl Play<'_> {
             ..v1::JobSpec::default()
         };
         let request = v1::SubmitJobRequest {
-            job: Some(spec),
+            job: Some(Box::new(spec)),
             request_id: uuid::Uuid::now_v7().to_string(),
             ..v1::SubmitJobRequest::default()
         };

@@ -77,14 +77,14 @@ impl SubmitArguments {
 /// `windlass job submit`.
 pub async fn submit(session: &Session, arguments: &SubmitArguments) -> Result<Exit, Problem> {
     let request = v1::SubmitJobRequest {
-        job: Some(arguments.spec()?),
+        job: Some(Box::new(arguments.spec()?)),
         request_id: arguments.request_id.clone().unwrap_or_else(fresh),
         dry_run: arguments.dry_run,
         // Its id is told first.
         wait: None,
     };
     let answer = session.jobs().submit(request).await?.into_inner();
-    let job = job(answer.job)?;
+    let job = job(answer.job.map(|job| *job))?;
     if answer.known {
         session.output.note("a job with this request id was there already");
     }
@@ -185,7 +185,7 @@ impl JobDocument {
             never_revert: self.never_revert,
         };
         Ok(v1::SubmitJobRequest {
-            job: Some(job),
+            job: Some(Box::new(job)),
             request_id: self.request_id.unwrap_or_else(fresh),
             dry_run,
             wait: None,
@@ -251,7 +251,7 @@ struct ResultView {
 impl From<&v1::SubmitJobResult> for ResultView {
     fn from(result: &v1::SubmitJobResult) -> Self {
         let view = match &result.outcome {
-            Some(Outcome::Submitted(answer)) => answer.job.as_ref().map(JobView::from),
+            Some(Outcome::Submitted(answer)) => answer.job.as_deref().map(JobView::from),
             _ => None,
         };
         let refusal = match &result.outcome {

@@ -31,10 +31,6 @@ pub const JOB_TYPE_BYTES_MAX: usize = 64;
 /// The type of a job that was submitted without one.
 pub const JOB_TYPE_DIRECT: &str = "direct";
 
-/// Submissions that are checked one after the other before others on their thread get a turn: some tenths of a
-/// millisecond.
-pub const TURN: usize = 32;
-
 /// A job that somebody asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Submission {
@@ -99,43 +95,43 @@ impl Engine {
         Err(EngineError::Busy { subject: "a plugin of the flow".to_owned() })
     }
 
-    /// Each of these for itself, as `submit` does it, many in one commit; what came of each, in their order.
+    /// Each of these for itself, as `submit` does it, and all of them committed together; what came of each, in their order.
+    /// For a few dozen: they are checked one after the other.
     pub async fn submit_each(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, EngineError>> {
-        let mut results: Vec<Option<Result<Submitted, EngineError>>> = Vec::with_capacity(submissions.len());
-        let (mut drafted, mut units) = (Vec::new(), Vec::new());
-        for (place, submission) in submissions.iter().enumerate() {
-            // Whoever else has something to do on this thread gets a turn now and then.
-            if place % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let result = match self.submitted_before(submission).await {
+        let mut units = Vec::with_capacity(submissions.len());
+        let mut drafts = Vec::with_capacity(submissions.len());
+        for submission in &submissions {
+            drafts.push(match self.submitted_before(submission).await {
                 Ok(None) => match self.draft(submission, &mut |_| Vec::new()).await {
                     Ok((job, unit)) => {
-                        drafted.push((place, job));
                         units.push(unit);
-                        None
+                        Ok(Submitted { job, known: false })
                     }
-                    Err(error) => Some(Err(error)),
+                    Err(error) => Err(error),
                 },
-                Ok(Some(known)) => Some(Ok(known)),
-                Err(error) => Some(Err(error)),
-            };
-            results.push(result);
-        }
-        for ((place, job), committed) in drafted.into_iter().zip(self.commit_each(units).await) {
-            results[place] = Some(match committed {
-                Ok(()) => Ok(Submitted { job, known: false }),
-                Err(CommitError::Taken { holder }) => self.known(holder).await,
-                Err(CommitError::Conflict(
-                    conflict @ (Conflict::Generation { .. } | Conflict::Missing { .. }),
-                )) => {
-                    self.forget_conflicting(&conflict);
-                    self.submit(submissions[place].clone()).await
-                }
-                Err(error) => Err(error.into()),
+                Ok(Some(known)) => Ok(known),
+                Err(error) => Err(error),
             });
         }
-        results.into_iter().map(|result| result.expect("each was refused, known or drafted")).collect()
+        let mut committed = self.commit_each(units).await.into_iter();
+        let mut results = Vec::with_capacity(drafts.len());
+        for (submission, draft) in submissions.into_iter().zip(drafts) {
+            results.push(match draft {
+                Ok(drafted) if !drafted.known => match committed.next().expect("each unit has a result") {
+                    Ok(()) => Ok(drafted),
+                    Err(CommitError::Taken { holder }) => self.known(holder).await,
+                    Err(CommitError::Conflict(
+                        conflict @ (Conflict::Generation { .. } | Conflict::Missing { .. }),
+                    )) => {
+                        self.forget_conflicting(&conflict);
+                        self.submit(submission).await
+                    }
+                    Err(error) => Err(error.into()),
+                },
+                told => told,
+            });
+        }
+        results
     }
 
     /// What `submit` would make. Nothing is stored.

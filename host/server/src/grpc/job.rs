@@ -27,10 +27,11 @@ use crate::grpc::status::draining;
 use crate::grpc::submit::{Intake, failed};
 use crate::grpc::watch::Watch;
 
-/// Requests of a batch that are checked one after the other, and stored in one commit.
-const BATCH_PART: usize = 128;
-/// Parts of one batch that are under way at once.
-const BATCH_PARTS_MAX: usize = 4;
+/// Requests of a batch that are checked one after the other, and given to the store together: some tenths of a millisecond,
+/// after which others get their turn.
+const BATCH_PART: usize = 32;
+/// Parts of one batch that are under way at once: their commits share transactions, and the next are checked meanwhile.
+const BATCH_PARTS_MAX: usize = 8;
 /// How long a wait takes where the client says nothing.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Bytes of all outputs in one answer; the largest single one is well below it.
@@ -122,8 +123,12 @@ impl JobService for JobPlane {
             let submitted = tokio::spawn(async move { intake.submit_each(&principal, part, view).await });
             submitted.unwrap_or_else(move |error| failed(count, &error))
         });
-        let results: Vec<_> = futures::stream::iter(submitted).buffered(BATCH_PARTS_MAX).collect().await;
-        Ok(Response::new(v1::SubmitJobBatchResponse { results: results.into_iter().flatten().collect() }))
+        let mut results = Vec::with_capacity(count);
+        let mut parts = futures::stream::iter(submitted).buffered(BATCH_PARTS_MAX);
+        while let Some(part) = parts.next().await {
+            results.extend(part);
+        }
+        Ok(Response::new(v1::SubmitJobBatchResponse { results }))
     }
 
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::GetJobResponse>, Status> {

@@ -11,7 +11,7 @@ use windlass_proto::v1::submit_job_result::Outcome;
 
 use crate::dispatcher::Dispatcher;
 use crate::engine::reference::References;
-use crate::engine::submit::{Submission, Submitted, TURN};
+use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
 use crate::grpc::convert::{field, job, submission};
 use crate::grpc::gone::Gone;
@@ -36,9 +36,9 @@ impl Taken {
     fn to_wire(&self, view: v1::JobView) -> v1::SubmitJobResponse {
         match self {
             Self::Stored(Submitted { job, known }) => {
-                v1::SubmitJobResponse { job: Some(job::viewed(job, view)), known: *known }
+                v1::SubmitJobResponse { job: Some(Box::new(job::viewed(job, view))), known: *known }
             }
-            Self::Tried(job) => v1::SubmitJobResponse { job: Some(job::tried(job)), known: false },
+            Self::Tried(job) => v1::SubmitJobResponse { job: Some(Box::new(job::tried(job))), known: false },
         }
     }
 }
@@ -46,18 +46,25 @@ impl Taken {
 /// A request as the engine takes it.
 struct Asked {
     submission: Submission,
+    judge: Judge,
+    dry_run: bool,
+}
+
+/// What an answer to a request has to say beside what the engine does.
+struct Judge {
     /// The stored flows that its child jobs name, which are in their places.
     references: References,
     /// Where in the request the engine's problems are.
     locate: Box<dyn Fn(EngineError) -> EngineError + Send + Sync>,
-    dry_run: bool,
 }
 
 impl Asked {
     fn is_to_be_stored(&self) -> bool {
-        !self.dry_run && self.references.are_found()
+        !self.dry_run && self.judge.references.are_found()
     }
+}
 
+impl Judge {
     fn judged<T>(&self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         self.references.judged(result).map_err(&self.locate)
     }
@@ -76,7 +83,7 @@ impl Intake {
         match (wait, self.take(asked).await?) {
             (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
                 let job = self.attend(job, &principal, timeout, gone).await;
-                Ok(v1::SubmitJobResponse { job: Some(job::to_wire(&job)), known })
+                Ok(v1::SubmitJobResponse { job: Some(Box::new(job::to_wire(&job))), known })
             }
             (_, taken) => Ok(taken.to_wire(v1::JobView::Full)),
         }
@@ -90,29 +97,29 @@ impl Intake {
         requests: Vec<v1::SubmitJobRequest>,
         view: v1::JobView,
     ) -> Vec<v1::SubmitJobResult> {
-        let result = |taken| result(taken, view);
-        let mut results = Vec::with_capacity(requests.len());
-        let (mut waiting, mut submissions) = (Vec::new(), Vec::new());
-        for (place, request) in requests.into_iter().enumerate() {
-            if place % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let result = match self.asked_of_batch(principal.to_owned(), request).await {
-                Ok(mut asked) if asked.is_to_be_stored() => {
-                    submissions.push(std::mem::take(&mut asked.submission));
-                    waiting.push((place, asked));
-                    v1::SubmitJobResult::default()
+        let count = requests.len();
+        // Of each request what became of it, or who judges what the engine makes of it.
+        let mut judged = Vec::with_capacity(count);
+        let mut submissions = Vec::with_capacity(count);
+        for request in requests {
+            judged.push(match self.asked_of_batch(principal.to_owned(), request).await {
+                Ok(asked) if asked.is_to_be_stored() => {
+                    submissions.push(asked.submission);
+                    Err(asked.judge)
                 }
-                Ok(asked) => result(self.take(asked).await),
-                Err(status) => result(Err(status)),
-            };
-            results.push(result);
+                Ok(asked) => Ok(Box::new(result(self.take(asked).await, view))),
+                Err(status) => Ok(Box::new(result(Err(status), view))),
+            });
         }
-        let submitted = self.engine.submit_each(submissions).await;
-        for ((place, asked), submitted) in waiting.into_iter().zip(submitted) {
-            results[place] = result(asked.judged(submitted).map(Taken::Stored).map_err(Status::from));
-        }
-        results
+        let mut submitted = self.engine.submit_each(submissions).await.into_iter();
+        let told = judged.into_iter().map(|judged| match judged {
+            Ok(told) => *told,
+            Err(judge) => {
+                let submitted = submitted.next().expect("each submission has a result");
+                result(judge.judged(submitted).map(Taken::Stored).map_err(Status::from), view)
+            }
+        });
+        told.collect()
     }
 
     async fn asked(&self, principal: String, request: v1::SubmitJobRequest) -> Result<Asked, EngineError> {
@@ -123,7 +130,7 @@ impl Intake {
             Some(flow) => self.engine.fill_children(flow, &submission.principal).await?,
             None => References::default(),
         };
-        Ok(Asked { submission, references, locate: Box::new(locate), dry_run })
+        Ok(Asked { submission, judge: Judge { references, locate: Box::new(locate) }, dry_run })
     }
 
     async fn asked_of_batch(
@@ -137,19 +144,18 @@ impl Intake {
         Ok(self.asked(principal, request).await?)
     }
 
-    async fn take(&self, mut asked: Asked) -> Result<Taken, Status> {
-        let submission = std::mem::take(&mut asked.submission);
-        if asked.is_to_be_stored() {
-            let submitted = asked.judged(self.dispatcher.submit(submission).await)?;
+    async fn take(&self, asked: Asked) -> Result<Taken, Status> {
+        let is_to_be_stored = asked.is_to_be_stored();
+        let Asked { submission, judge, dry_run } = asked;
+        if is_to_be_stored {
+            let submitted = judge.judged(self.dispatcher.submit(submission).await)?;
             return Ok(Taken::Stored(submitted));
         }
         // A flow that is gone since does not matter to who repeats a request.
-        if !asked.dry_run
-            && let Some(before) = self.engine.submitted_before(&submission).await?
-        {
+        if !dry_run && let Some(before) = self.engine.submitted_before(&submission).await? {
             return Ok(Taken::Stored(before));
         }
-        let tried = asked.judged(self.engine.try_submit(&submission).await)?;
+        let tried = judge.judged(self.engine.try_submit(&submission).await)?;
         Ok(Taken::Tried(tried))
     }
 

@@ -42,14 +42,15 @@ impl Client {
 
     /// Submits a job; its id. It is durable then.
     pub async fn submit(&self, lane: usize, spec: v1::JobSpec) -> Result<String> {
-        let request = v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
+        let request = v1::SubmitJobRequest { job: Some(Box::new(spec)), ..v1::SubmitJobRequest::default() };
         let answer = self.jobs(lane).submit(request).await?.into_inner();
         Ok(answer.job.context("a submission answers the job")?.id)
     }
 
     /// Submits as many jobs as there are specs, in one call; their ids.
     pub async fn submit_batch(&self, lane: usize, specs: Vec<v1::JobSpec>) -> Result<Vec<String>> {
-        let request = |spec| v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
+        let request =
+            |spec| v1::SubmitJobRequest { job: Some(Box::new(spec)), ..v1::SubmitJobRequest::default() };
         let requests = specs.into_iter().map(request).collect();
         let batch = v1::SubmitJobBatchRequest { requests, view: v1::JobView::Id.into() };
         let answer = self.jobs(lane).submit_batch(batch).await?.into_inner();
@@ -70,7 +71,7 @@ impl Client {
 
     /// Submits a job and waits for its end, which must be this, in one call; its id.
     pub async fn run(&self, lane: usize, spec: v1::JobSpec, end: v1::JobState) -> Result<String> {
-        let (job, wait) = (Some(spec), Some(duration(PATIENCE)));
+        let (job, wait) = (Some(Box::new(spec)), Some(duration(PATIENCE)));
         let request = v1::SubmitJobRequest { job, wait, ..v1::SubmitJobRequest::default() };
         let answer = self.jobs(lane).submit(request).await?.into_inner();
         let job = answer.job.context("a submission answers the job")?;

@@ -172,8 +172,11 @@ async fn a_stored_flow_is_taken_when_the_job_is_submitted_and_kept_whatever_beco
         execute_time: Some(timestamp(host.now() + TimeDelta::seconds(60))),
         ..host.spec(work.clone())
     };
-    let request =
-        v1::SubmitJobRequest { job: Some(later), request_id: "once".to_owned(), ..Default::default() };
+    let request = v1::SubmitJobRequest {
+        job: Some(Box::new(later)),
+        request_id: "once".to_owned(),
+        ..Default::default()
+    };
     let submitted = host.jobs().submit(request.clone()).await.expect("it is a flow").into_inner();
     let job = submitted.job.expect("a submission answers a job");
     let second = hello(&host, "two").await;

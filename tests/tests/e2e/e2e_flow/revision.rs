@@ -210,10 +210,10 @@ async fn what_is_wrong_with_a_reference_is_told_at_the_reference() {
     let batch = v1::SubmitJobBatchRequest {
         requests: ["open", "nobody"]
             .map(|name| v1::SubmitJobRequest {
-                job: Some(v1::JobSpec {
+                job: Some(Box::new(v1::JobSpec {
                     arguments_json: r#"{"given": 1}"#.to_owned(),
                     ..host.spec(stored(name, 1))
-                }),
+                })),
                 ..v1::SubmitJobRequest::default()
             })
             .to_vec(),

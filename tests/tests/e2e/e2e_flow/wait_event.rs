@@ -150,7 +150,7 @@ async fn an_event_makes_what_its_triggers_say_and_goes_to_those_who_wait_for_it(
 async fn a_thousand_jobs_that_wait_hold_nothing_and_are_all_given_the_event() {
     let host = TestHost::start().await;
     let job = host.spec(flow([built("w")]));
-    let request = v1::SubmitJobRequest { job: Some(job), ..v1::SubmitJobRequest::default() };
+    let request = v1::SubmitJobRequest { job: Some(Box::new(job)), ..v1::SubmitJobRequest::default() };
     let request = v1::SubmitJobBatchRequest { requests: vec![request; MANY], ..Default::default() };
     let answer = host.jobs().submit_batch(request).await.expect("they are accepted").into_inner();
     let submitted = answer.results.into_iter().map(|result| match result.outcome {

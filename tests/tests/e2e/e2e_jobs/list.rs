@@ -19,7 +19,7 @@ fn by_owner() -> Policy {
 
 async fn submit_as(host: &TestHost, principal: &'static str, job_type: &str) -> String {
     let spec = v1::JobSpec { r#type: job_type.to_owned(), grants: None, ..host.spec(flow([])) };
-    let request = v1::SubmitJobRequest { job: Some(spec), ..v1::SubmitJobRequest::default() };
+    let request = v1::SubmitJobRequest { job: Some(Box::new(spec)), ..v1::SubmitJobRequest::default() };
     host.jobs().submit(as_principal(principal, request)).await.unwrap().into_inner().job.unwrap().id
 }
 

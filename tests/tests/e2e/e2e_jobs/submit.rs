@@ -10,7 +10,7 @@ use windlass_tests::work::{Shape as _, action, action_of, argument, flow, litera
 
 fn request(spec: v1::JobSpec, request_id: &str) -> v1::SubmitJobRequest {
     let request_id = request_id.to_owned();
-    v1::SubmitJobRequest { job: Some(spec), request_id, ..v1::SubmitJobRequest::default() }
+    v1::SubmitJobRequest { job: Some(Box::new(spec)), request_id, ..v1::SubmitJobRequest::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,7 +172,7 @@ async fn a_batch_tells_as_much_of_its_jobs_as_is_asked() {
     assert!(full.work.is_some() && full.create_time.is_some());
     let named = told(v1::JobView::Id.into()).await.unwrap();
     let known = v1::Job { state: named.state, ..v1::Job::default() };
-    assert_eq!(v1::Job { id: String::new(), etag: String::new(), sequence: 0, ..named.clone() }, known);
+    assert_eq!(v1::Job { id: String::new(), etag: String::new(), sequence: 0, ..*named.clone() }, known);
     assert!(!named.id.is_empty() && !named.etag.is_empty() && named.sequence > 0);
     assert_eq!(host.wait(&named.id).await.state(), JobState::Succeeded);
     assert_eq!(told(99).await.unwrap_err().code(), Code::InvalidArgument);

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 fn waiting(spec: v1::JobSpec, request_id: &str, wait: Duration) -> v1::SubmitJobRequest {
-    let (job, request_id, wait) = (Some(spec), request_id.to_owned(), Some(duration(wait)));
+    let (job, request_id, wait) = (Some(Box::new(spec)), request_id.to_owned(), Some(duration(wait)));
     v1::SubmitJobRequest { job, request_id, wait, dry_run: false }
 }
 
@@ -28,7 +28,7 @@ async fn the_answer_is_the_job_as_it_ended_also_to_who_asks_again() {
         let first = host.jobs().submit(submit()).await.unwrap().into_inner();
         let (job, known) = (first.job.unwrap(), first.known);
         assert_eq!((job.state(), known), (end, false));
-        assert_eq!(job, host.job(&job.id).await);
+        assert_eq!(*job, host.job(&job.id).await);
         let again = host.jobs().submit(submit()).await.unwrap().into_inner();
         assert_eq!((again.job.unwrap(), again.known), (job, true));
     }

@@ -15,7 +15,8 @@ const SUBMISSIONS: usize = 300;
 const THROUGH_MIN: usize = 20;
 
 async fn submit(jobs: &mut JobServiceClient<tonic::transport::Channel>, spec: &v1::JobSpec) -> Duration {
-    let request = v1::SubmitJobRequest { job: Some(spec.clone()), ..v1::SubmitJobRequest::default() };
+    let request =
+        v1::SubmitJobRequest { job: Some(Box::new(spec.clone())), ..v1::SubmitJobRequest::default() };
     let begun = Instant::now();
     jobs.submit(request).await.expect("the job is accepted");
     begun.elapsed()

@@ -1,6 +1,8 @@
 //! The matrix of a child job: the host dies at every write of its family's life, whoever of the two it is about, and the
 //! next one goes on. The child is made once, and no call is made that an uncrashed life does not make.
 
+use std::time::{Duration, Instant};
+
 use windlass_core::entry::Fact;
 use windlass_core::job::{Job, JobState};
 use windlass_proto::v1;
@@ -17,6 +19,8 @@ use super::matrix::at_every_commit;
 
 /// More commits than such a life takes.
 const COMMITS_MAX: u64 = 96;
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 const REQUEST: &str = "the-one-request";
 
 /// A family, and how it goes where nothing dies.
@@ -111,19 +115,23 @@ async fn ask(mut client: Client, family: &Family, site: &Site) -> Result<(), ton
     until_told(&mut client, &child).await
 }
 
-/// Follows the child until its parent knows of its last end: that of its last run.
+/// Follows the child until its parent knows of its last end: that of its last run. A watch ends with the job, and may do so
+/// before that is told.
 async fn until_told(client: &mut Client, child: &str) -> Result<(), tonic::Status> {
-    let runs = client.get(child).await?.job.map_or(0, |job| job.runs.len());
-    let mut watch = client.watch(child).await?;
-    let mut ends = 0;
-    while let Some(message) = watch.message().await? {
-        let Some(Event::Entry(entry)) = message.event else { continue };
-        ends += usize::from(entry.kind == "job.ended");
-        if ends == runs && entry.kind == "job.parent_told" {
-            return Ok(());
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let runs = client.get(child).await?.job.map_or(0, |job| job.runs.len());
+        let mut watch = client.watch(child).await?;
+        let mut ends = 0;
+        while let Some(message) = watch.message().await? {
+            let Some(Event::Entry(entry)) = message.event else { continue };
+            ends += usize::from(entry.kind == "job.ended");
+            if ends == runs && entry.kind == "job.parent_told" {
+                return Ok(());
+            }
         }
     }
-    Err(tonic::Status::unavailable("the watch has ended"))
+    Err(tonic::Status::deadline_exceeded(format!("job {child} does not tell its parent of its end")))
 }
 
 async fn check_end(site: &Site, family: &Family, point: CrashPoint) {

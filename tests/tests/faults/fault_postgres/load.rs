@@ -53,7 +53,7 @@ async fn submit(client: &mut Client, request: &str) -> v1::Job {
     loop {
         let spec = v1::JobSpec { work: Some(work(&TASKS)), ..v1::JobSpec::default() };
         match client.submit(spec, request).await {
-            Ok(answer) => return answer.job.expect("a job"),
+            Ok(answer) => return *answer.job.expect("a job"),
             Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
         }
         tokio::time::sleep(REFUSED_PAUSE).await;

@@ -9,7 +9,7 @@ use windlass_tests::crash::site::Site;
 use windlass_tests::work::gate;
 
 use super::small_disk::SmallDisk;
-use super::{spec, start, stopped_well};
+use super::{spec, start, stopped_well, submit_gated, succeed};
 
 /// What `windlass --help` says of something that broke.
 const BROKEN: i32 = 7;
@@ -197,4 +197,27 @@ async fn a_store_whose_making_was_interrupted_is_made_anew() {
     assert!(!site.data().join("windlass.redb.new").exists());
     // And found again.
     stopped_well(&windlass(&site, [""; 0]).await.ready().terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_of_a_killed_host_needs_its_log_and_whoever_opens_it_first_takes_it_in() {
+    let site = Site::fresh().await;
+    let host = start(&site, &[]).await;
+    let job = submit_gated(&host, &site).await;
+    host.kill().await;
+    let (log, aside) = (site.store_file().with_added_extension("wal"), site.path().join("aside"));
+    std::fs::rename(&log, &aside).expect("the log is there");
+    let ended = windlass(&site, [""; 0]).await.refused();
+    refused(&ended, &log, &["is not there", "put the log back"]);
+    std::fs::rename(&aside, &log).expect("it is put back");
+    let mut check = Command::new(windlass_program());
+    let check =
+        check.args(["store", "check", "--data-dir"]).arg(site.data()).output().await.expect("it runs");
+    assert!(
+        check.status.success() && String::from_utf8_lossy(&check.stdout).contains("jobs: 1"),
+        "{check:?}"
+    );
+    assert!(!log.exists(), "the store is whole without it");
+    site.open_gate("a");
+    succeed(windlass(&site, [""; 0]).await.ready(), &site, &job).await;
 }

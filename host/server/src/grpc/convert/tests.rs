@@ -302,7 +302,7 @@ fn a_submission_tells_every_problem_with_its_field_at_once() {
     flow.defaults_json = "{".to_owned();
     flow.tasks[0].action.clear();
     flow.tasks[0].inputs.insert("bad".to_owned(), v1::Input { source: None });
-    let request = v1::SubmitJobRequest { job: Some(wanted), ..v1::SubmitJobRequest::default() };
+    let request = v1::SubmitJobRequest { job: Some(Box::new(wanted)), ..v1::SubmitJobRequest::default() };
     let found = paths(submission::submission(request, "ann".to_owned()).unwrap_err());
     let expected = [
         "job.work.flow.defaults_json",

@@ -75,9 +75,7 @@ impl Committer {
         handle.with(|database, seen| {
             let nothing: Tables = [const { std::collections::BTreeMap::new() }; Table::COUNT];
             self.checkpoint(begin(database, nothing)?, seen)
-        })?;
-        handle.opener.remove_log();
-        Ok(())
+        })
     }
 
     /// Writes what is staged to the log.
@@ -94,13 +92,16 @@ impl Committer {
         }
     }
 
-    /// Writes all that is in the log to the database's file, with this transaction.
+    /// Writes all that is in the log to the database's file, with this transaction. A log that is not written any more is
+    /// needed no longer then, and on a full disk its room is.
     fn checkpoint(&mut self, transaction: WriteTransaction, seen: &Seen) -> Result<(), StoreFailure> {
         name_log(&transaction, self.wal.as_ref().map(|wal| wal.id))?;
         commit(transaction, Kept::InFile { quick_repair: self.handle.opener.is_quick(seen) })?;
-        self.is_named = self.wal.is_some();
-        if let Some(wal) = &mut self.wal {
-            wal.restart();
+        let was_named = std::mem::replace(&mut self.is_named, self.wal.is_some());
+        match &mut self.wal {
+            Some(wal) => wal.restart(),
+            None if was_named => self.handle.opener.remove_log(),
+            None => {}
         }
         Ok(())
     }

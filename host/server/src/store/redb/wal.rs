@@ -160,12 +160,11 @@ impl Wal {
         }
         let len = len_min.next_multiple_of(GROWTH_BYTES as u64).min(self.len_max).max(len_min);
         self.storage.set_len(len)?;
-        let zeros = vec![0; GROWTH_BYTES];
-        let mut from = self.len;
-        while from < len {
-            let part = (len - from).min(GROWTH_BYTES as u64);
-            self.storage.write(from, &zeros[..part as usize])?;
-            from += part;
+        // Page by page: what is written at once is kept as one large page by the system, which looks at all of it for each
+        // later sync.
+        for from in (self.len..len).step_by(PAGE_BYTES) {
+            let part = (len - from).min(PAGE_BYTES as u64) as usize;
+            self.storage.write(from, &[0; PAGE_BYTES][..part])?;
         }
         self.len = len;
         Ok(())
@@ -302,4 +301,134 @@ fn take_number(body: &mut &[u8]) -> Option<usize> {
     let (number, rest) = body.split_first_chunk::<4>()?;
     *body = rest;
     Some(u32::from_be_bytes(*number) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    /// Bytes that are there as long as the test.
+    struct Memory(Arc<dyn StorageBackend>);
+
+    impl WalPlace for Memory {
+        fn name(&self) -> String {
+            "memory".to_owned()
+        }
+
+        fn find(&self) -> io::Result<Option<Arc<dyn StorageBackend>>> {
+            Ok(Some(self.0.clone()))
+        }
+
+        fn make(&self) -> io::Result<Arc<dyn StorageBackend>> {
+            self.0.set_len(0)?;
+            Ok(self.0.clone())
+        }
+
+        fn remove(&self) -> io::Result<()> {
+            self.0.set_len(0)
+        }
+    }
+
+    fn memory() -> Memory {
+        Memory(Arc::new(InMemoryBackend::new()))
+    }
+
+    fn rows(rows: &[(Table, &[u8], Option<&[u8]>)]) -> Tables {
+        let mut tables = [const { BTreeMap::new() }; Table::COUNT];
+        for (table, key, row) in rows {
+            tables[*table as usize].insert(key.to_vec(), row.map(<[u8]>::to_vec));
+        }
+        tables
+    }
+
+    fn append(wal: &mut Wal, number: u64, tables: &Tables) {
+        assert!(wal.stage(number, tables), "there is room");
+        wal.append().expect("memory does not fail");
+    }
+
+    #[test]
+    fn what_is_behind_a_transaction_comes_back_the_later_over_the_earlier() {
+        let place = memory();
+        let mut wal = Wal::make(&place, 1 << 20).expect("made");
+        let large = vec![7; 9_000];
+        append(&mut wal, 1, &rows(&[(Table::Status, b"a", Some(b"1")), (Table::Due, b"a", Some(b""))]));
+        append(&mut wal, 2, &rows(&[(Table::Status, b"a", Some(b"2")), (Table::Spec, b"b", Some(&large))]));
+        append(&mut wal, 3, &rows(&[(Table::Due, b"a", None)]));
+        let all = rows(&[
+            (Table::Status, b"a", Some(b"2")),
+            (Table::Spec, b"b", Some(&large)),
+            (Table::Due, b"a", None),
+        ]);
+        let behind = |after| rows_behind(&place, wal.id, after).expect("readable");
+        assert_eq!(behind(0), all);
+        // The frames begin with the first, and so none is behind the first alone.
+        assert_eq!(behind(1), rows(&[]));
+        assert_eq!(behind(3), rows(&[]));
+    }
+
+    #[test]
+    fn a_frame_that_was_written_over_is_none() {
+        let place = memory();
+        let mut wal = Wal::make(&place, 1 << 20).expect("made");
+        for number in 1..=4 {
+            append(&mut wal, number, &rows(&[(Table::Status, b"a", Some(&[number as u8]))]));
+        }
+        wal.restart();
+        assert_eq!(rows_behind(&place, wal.id, 4).expect("readable"), rows(&[]));
+        append(&mut wal, 5, &rows(&[(Table::Status, b"b", Some(b"5"))]));
+        assert_eq!(
+            rows_behind(&place, wal.id, 4).expect("readable"),
+            rows(&[(Table::Status, b"b", Some(b"5"))]),
+            "what is behind it is of the round before"
+        );
+    }
+
+    #[test]
+    fn a_frame_with_any_byte_changed_ends_the_log() {
+        let place = memory();
+        let mut wal = Wal::make(&place, 1 << 20).expect("made");
+        append(&mut wal, 1, &rows(&[(Table::Status, b"a", Some(b"1"))]));
+        let (first, from) = (rows(&[(Table::Status, b"a", Some(b"1"))]), wal.end);
+        append(&mut wal, 2, &rows(&[(Table::Status, b"a", Some(b"2")), (Table::Claim, b"c", None)]));
+        let used = u64::from_be_bytes({
+            let mut len = [0; 8];
+            place.0.read(from + 8, &mut len).expect("readable");
+            len
+        });
+        for at in from..from + HEAD_BYTES as u64 + used {
+            let mut byte = [0];
+            place.0.read(at, &mut byte).expect("readable");
+            place.0.write(at, &[byte[0] ^ 0x10]).expect("written");
+            assert_eq!(rows_behind(&place, wal.id, 0).expect("readable"), first, "byte {at}");
+            place.0.write(at, &byte).expect("written");
+        }
+        assert_ne!(rows_behind(&place, wal.id, 0).expect("readable"), first);
+    }
+
+    #[test]
+    fn a_full_log_and_a_large_transaction_are_told() {
+        let mut wal = Wal::make(&memory(), 4 * PAGE_BYTES as u64).expect("made");
+        let small = rows(&[(Table::Status, b"a", Some(b"1"))]);
+        assert!(!wal.stage(1, &rows(&[(Table::Spec, b"a", Some(&[1; PAGE_BYTES]))])), "it is too large");
+        for number in 1..=3 {
+            append(&mut wal, number, &small);
+        }
+        assert!(!wal.stage(4, &small), "it is full");
+        wal.restart();
+        assert!(wal.stage(4, &small));
+    }
+
+    #[test]
+    fn another_log_is_not_taken_for_it() {
+        let place = memory();
+        let id = Wal::make(&place, 1 << 20).expect("made").id;
+        rows_behind(&place, id, 0).expect("it is there");
+        let other = Wal::make(&memory(), 1 << 20).expect("made").id;
+        let refused = rows_behind(&place, other, 0).expect_err("another");
+        assert!(refused.to_string().contains("memory is another: put the log back"), "{refused}");
+        place.remove().expect("removed");
+        rows_behind(&place, id, 0).expect_err("it is gone");
+    }
 }
