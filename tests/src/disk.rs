@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
-use windlass_host::store::{OpenError, RedbStore, Reserve, WalPlace};
+use windlass_host::store::{OpenError, QUICK_REPAIR_FROM_BYTES, RedbStore, Reserve, WalPlace};
 
 /// What a power cut may tear a write into.
 const SECTOR_BYTES: usize = 512;
@@ -16,6 +16,8 @@ pub enum Fault {
     Once,
     /// It and all that follow fail: the power is cut.
     PowerCut,
+    /// The operation fails, and so do this many syncs after it.
+    WithSyncs(u64),
 }
 
 /// The files on the disk.
@@ -32,6 +34,8 @@ struct Contents {
     /// Operations that change something, so far.
     operations: u64,
     fault: Option<(u64, Fault)>,
+    /// Syncs that fail before one does not.
+    failing_syncs: u64,
     is_dead: bool,
     capacity_bytes: Option<usize>,
     failed_syncs: u64,
@@ -97,10 +101,16 @@ impl Disk {
 
     /// Likewise, with a log of at most so many bytes.
     pub fn open_with_wal_of(&self, bytes: u64) -> Result<RedbStore, OpenError> {
+        self.open_as(bytes, QUICK_REPAIR_FROM_BYTES)
+    }
+
+    /// Likewise, as a file of so many bytes is kept that is trusted after a crash.
+    pub fn open_as(&self, wal_bytes: u64, quick_repair_from_bytes: u64) -> Result<RedbStore, OpenError> {
         let disk = self.clone();
         let wal: Box<dyn WalPlace> = Box::new(DiskWal(self.clone()));
         let reserve = Box::new(DiskReserve(self.clone()));
-        RedbStore::open_with_backend(move || disk.file(DATABASE), Some((wal, bytes)), Some(reserve))
+        let make = move || disk.file(DATABASE);
+        RedbStore::open_with_backend(make, quick_repair_from_bytes, Some((wal, wal_bytes)), Some(reserve))
     }
 
     fn file(&self, file: usize) -> io::Result<Arc<dyn StorageBackend>> {
@@ -162,6 +172,7 @@ impl Disk {
         }
         contents.is_dead = false;
         contents.fault = None;
+        contents.failing_syncs = 0;
         contents.capacity_bytes = None;
     }
 }
@@ -212,6 +223,11 @@ impl Contents {
                 self.fault = None;
                 return Err(io::Error::other("the disk failed"));
             }
+            Some((at, Fault::WithSyncs(count))) if at == n => {
+                self.fault = None;
+                self.failing_syncs = count;
+                return Err(io::Error::other("the disk failed"));
+            }
             Some((at, Fault::PowerCut)) if n >= at => self.is_dead = true,
             _ => {}
         }
@@ -248,7 +264,12 @@ impl StorageBackend for Opened {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut contents = self.disk.contents();
-        if let Err(error) = contents.begin() {
+        let mut begun = contents.begin();
+        if begun.is_ok() && contents.failing_syncs > 0 {
+            contents.failing_syncs -= 1;
+            begun = Err(io::Error::other("the disk failed again"));
+        }
+        if let Err(error) = begun {
             // As Linux does: what was to be written counts as clean, and is not on the disk.
             contents.failed_syncs += 1;
             if !contents.is_dead {

@@ -9,7 +9,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::grpc::gone::Gone;
+use crate::grpc::caller::Caller;
 use crate::grpc::principal;
 
 /// Methods that change nothing. What is not named here is taken for a mutation; a backup is written down like one, as
@@ -53,17 +53,21 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let line = Line::of(&request);
-        let is_mutation = line.as_ref().is_some_and(|line| !line.is_read);
-        // Dropped with the future, as that is when the client hangs up.
-        let there = is_mutation.then(|| {
-            let gone = Gone::default();
-            request.extensions_mut().insert(gone.clone());
-            gone.guard()
-        });
+        if line.as_ref().is_some_and(|line| !line.is_read) {
+            let caller = line.map(Caller::new).unwrap_or_default();
+            request.extensions_mut().insert(caller.clone());
+            // Dropped with the future, as that is when the client hangs up.
+            let there = caller.guard();
+            let answered = self.inner.call(request);
+            return Box::pin(async move {
+                let response = to_its_end(answered, caller).await;
+                drop(there);
+                response
+            });
+        }
         let answered = self.inner.call(request);
         Box::pin(async move {
-            let response = if is_mutation { to_its_end(answered).await? } else { answered.await? };
-            drop(there);
+            let response = answered.await?;
             if let Some(line) = line {
                 line.write(code_of(&response));
             }
@@ -72,16 +76,23 @@ where
     }
 }
 
-/// A client that hangs up does not stop half-way what it asked for: what is committed is also told.
+/// A client that hangs up does not stop half-way what it asked for: what is committed is also told, and written down.
 async fn to_its_end<E: Send + 'static>(
     answered: impl Future<Output = Result<Response<Body>, E>> + Send + 'static,
+    caller: Caller,
 ) -> Result<Response<Body>, E> {
-    tokio::spawn(answered).await.unwrap_or_else(|error| {
+    let done = tokio::spawn(async move {
+        let response = answered.await?;
+        caller.write(code_of(&response));
+        Ok(response)
+    });
+    done.await.unwrap_or_else(|error| {
         Ok(Status::internal(format!("the host failed in the call: {error}")).into_http())
     })
 }
 
-struct Line {
+/// What is written down of a call.
+pub(super) struct Line {
     method: String,
     principal: String,
     is_read: bool,
@@ -95,7 +106,7 @@ impl Line {
         Some(Self { method, principal, is_read })
     }
 
-    fn write(self, code: Code) {
+    pub fn write(self, code: Code) {
         let Self { method, principal, is_read } = self;
         match (code, is_read) {
             (Code::Ok, true) => {}
@@ -131,9 +142,9 @@ mod tests {
             inner: service_fn(move |request: Request<Body>| {
                 let (told, may_go_on) = (told.clone(), may_go_on.clone());
                 async move {
-                    let gone: Gone = request.extensions().get().cloned().unwrap_or_default();
+                    let caller: Caller = request.extensions().get().cloned().unwrap_or_default();
                     may_go_on.lock().await.recv().await;
-                    told.send(gone.hung_up().now_or_never().is_some()).await.ok();
+                    told.send(caller.hung_up().now_or_never().is_some()).await.ok();
                     Ok::<_, Infallible>(Response::new(Body::empty()))
                 }
             }),

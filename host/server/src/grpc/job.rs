@@ -18,9 +18,9 @@ use windlass_proto::v1::job_service_server::JobService;
 use crate::engine::job::Demand;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::Services;
+use crate::grpc::caller::Caller;
 use crate::grpc::convert::time::{instant, millis};
 use crate::grpc::convert::{checked, demand, given, id, instance, job, revision};
-use crate::grpc::gone::Gone;
 use crate::grpc::page::{Page, fitting};
 use crate::grpc::principal::asked;
 use crate::grpc::status::draining;
@@ -97,9 +97,9 @@ impl JobService for JobPlane {
         &self,
         request: Request<v1::SubmitJobRequest>,
     ) -> Result<Response<v1::SubmitJobResponse>, Status> {
-        let gone = Gone::of(&request);
+        let caller = Caller::of(&request);
         let (principal, request) = asked(request)?;
-        Ok(Response::new(self.intake.submit(principal, request, &gone).await?))
+        Ok(Response::new(self.intake.submit(principal, request, &caller).await?))
     }
 
     async fn submit_batch(

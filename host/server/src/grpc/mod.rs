@@ -33,11 +33,11 @@ use crate::engine::Engine;
 use crate::registry::Registry;
 
 mod audit;
+mod caller;
 mod connection;
 mod convert;
 mod event;
 mod flow;
-mod gone;
 mod host;
 mod job;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 use windlass_core::job::Job;
 use windlass_proto::v1;
 use windlass_proto::v1::submit_job_result::Outcome;
@@ -13,8 +13,8 @@ use crate::dispatcher::Dispatcher;
 use crate::engine::reference::References;
 use crate::engine::submit::{Submission, Submitted};
 use crate::engine::{Engine, EngineError};
+use crate::grpc::caller::Caller;
 use crate::grpc::convert::{field, job, submission};
-use crate::grpc::gone::Gone;
 use crate::grpc::status::refusal;
 
 /// What takes submissions.
@@ -38,7 +38,9 @@ impl Taken {
             Self::Stored(Submitted { job, known }) => {
                 v1::SubmitJobResponse { job: Some(Box::new(job::viewed(job, view))), known: *known }
             }
-            Self::Tried(job) => v1::SubmitJobResponse { job: Some(Box::new(job::tried(job))), known: false },
+            Self::Tried(job) => {
+                v1::SubmitJobResponse { job: Some(Box::new(job::tried(job, view))), known: false }
+            }
         }
     }
 }
@@ -76,13 +78,15 @@ impl Intake {
         &self,
         principal: String,
         request: v1::SubmitJobRequest,
-        gone: &Gone,
+        caller: &Caller,
     ) -> Result<v1::SubmitJobResponse, Status> {
         let wait = submission::wait(&request)?;
         let asked = self.asked(principal.clone(), request).await?;
         match (wait, self.take(asked).await?) {
             (Some(timeout), Taken::Stored(Submitted { job, known })) if !job.status.state.is_ended() => {
-                let job = self.attend(job, &principal, timeout, gone).await;
+                // It is done; what is waited for may take an hour.
+                caller.write(Code::Ok);
+                let job = self.attend(job, &principal, timeout, caller).await;
                 Ok(v1::SubmitJobResponse { job: Some(Box::new(job::to_wire(&job))), known })
             }
             (_, taken) => Ok(taken.to_wire(v1::JobView::Full)),
@@ -138,7 +142,7 @@ impl Intake {
         principal: String,
         request: v1::SubmitJobRequest,
     ) -> Result<Asked, Status> {
-        if request.wait.is_some() {
+        if submission::wait(&request)?.is_some() {
             Err(EngineError::invalid("wait", "is not for a batch: wait for each of its jobs by itself"))?;
         }
         Ok(self.asked(principal, request).await?)
@@ -161,12 +165,12 @@ impl Intake {
 
     /// The job as it is when it has ended, when the time is up, or when nobody is there any more to be told. It is stored:
     /// whatever goes wrong meanwhile, its client is told of it, at least as it was made.
-    async fn attend(&self, job: Job, principal: &str, timeout: Duration, gone: &Gone) -> Arc<Job> {
+    async fn attend(&self, job: Job, principal: &str, timeout: Duration, caller: &Caller) -> Arc<Job> {
         let id = job.id();
         let ended = tokio::select! {
             ended = self.engine.wait(id, principal, timeout) => ended.ok(),
             () = self.draining.cancelled() => self.engine.job(id, principal).await.ok().map(Arc::new),
-            () = gone.hung_up() => None,
+            () = caller.hung_up() => None,
         };
         ended.unwrap_or_else(|| Arc::new(job))
     }

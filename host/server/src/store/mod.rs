@@ -33,7 +33,7 @@ pub use filter::{JobFilter, JobPage};
 pub use place::{Opened, Place, PlaceError};
 pub use postgres::{Company, DatabaseError, Ousted, PostgresSettings, PostgresStore};
 pub use record::{HostRecord, HostState, ImportRecord, Record, RecordKey, RecordKind};
-pub use redb::{OpenError, RedbSettings, RedbStore, Reserve, WalPlace};
+pub use redb::{OpenError, QUICK_REPAIR_FROM_BYTES, RedbSettings, RedbStore, Reserve, WalPlace};
 pub use unit::{Birth, Change, Expected, JobChange, UniqueKey, Unit};
 
 /// Where everything durable is. Two implementations: redb, and PostgreSQL.

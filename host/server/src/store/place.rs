@@ -178,7 +178,7 @@ fn is_filled(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
 
-/// Who runs no job needs no reserve, as the disk may be as full as it is, and makes no log: the file is whole at any time.
+/// Who runs no job keeps no reserve, as the disk may be as full as it is, and makes no log: the file is whole at any time.
 fn file_alone(path: &Path) -> RedbSettings {
     RedbSettings { reserve_bytes: 0, wal_bytes_max: 0, ..RedbSettings::at(path) }
 }

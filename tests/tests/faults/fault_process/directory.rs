@@ -214,7 +214,7 @@ async fn the_store_of_a_killed_host_needs_its_log_and_whoever_opens_it_first_tak
     let check =
         check.args(["store", "check", "--data-dir"]).arg(site.data()).output().await.expect("it runs");
     assert!(
-        check.status.success() && String::from_utf8_lossy(&check.stdout).contains("jobs: 1"),
+        check.status.success() && String::from_utf8_lossy(&check.stderr).contains("jobs: 1"),
         "{check:?}"
     );
     assert!(!log.exists(), "the store is whole without it");

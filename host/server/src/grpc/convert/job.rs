@@ -47,9 +47,9 @@ pub fn viewed(job: &Job, view: v1::JobView) -> v1::Job {
     }
 }
 
-/// A job that nothing is stored of: what a dry run answers.
-pub fn tried(job: &Job) -> v1::Job {
-    v1::Job { id: String::new(), etag: String::new(), ..to_wire(job) }
+/// So much of a job that nothing is stored of: what a dry run answers.
+pub fn tried(job: &Job, view: v1::JobView) -> v1::Job {
+    v1::Job { id: String::new(), etag: String::new(), ..viewed(job, view) }
 }
 
 /// A job without its work and its tasks.

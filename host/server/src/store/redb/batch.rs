@@ -22,6 +22,11 @@ type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// The rows of every table, in the order of their keys.
 pub(super) type Tables = [Rows; Table::COUNT];
 
+/// None of any table.
+pub(super) fn no_rows() -> Tables {
+    [const { BTreeMap::new() }; Table::COUNT]
+}
+
 /// Entries of one change, within the tail: job, first and last sequence number.
 pub(super) type TailRange = (JobId, u64, u64);
 
@@ -54,11 +59,10 @@ struct Undo {
 impl Batch {
     pub fn over(snapshot: Snapshot) -> Result<Self, StoreFailure> {
         let number = snapshot.batch()? + 1;
-        let rows = [const { BTreeMap::new() }; Table::COUNT];
         Ok(Self {
             snapshot,
             number,
-            rows,
+            rows: no_rows(),
             tail: Vec::new(),
             bytes: 0,
             undo: Undo::default(),

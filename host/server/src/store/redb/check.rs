@@ -9,8 +9,9 @@ use windlass_core::id::{Digest, JobId};
 use windlass_core::job::{JobSpec, JobStatus};
 
 use super::key;
-use super::open::{OpenError, Opener};
-use super::settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES, WAL_BYTES_MAX};
+use super::open::{OpenError, Opener, beside};
+use super::reserve::ReserveFile;
+use super::settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
 use super::snapshot::{KeyRange, Snapshot};
 use super::table::Table;
 use crate::store::StoreFailure;
@@ -22,8 +23,10 @@ const ALL: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 /// Checks the pages and the rows of a store that nobody has open. What redb can repair of its own is repaired, and
 /// told.
 pub fn check_file(path: &Path, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), OpenError> {
-    let opener = Opener::of_file(path, CACHE_BYTES, QUICK_REPAIR_FROM_BYTES, WAL_BYTES_MAX)?;
-    let (mut database, _) = opener.open().map_err(|closed| opener.explain(closed))?;
+    let opener = Opener::of_file(path, CACHE_BYTES, QUICK_REPAIR_FROM_BYTES, 0)?;
+    let reserve = ReserveFile::new(beside(path, "reserve"), 0);
+    let opened = opener.open_at_last(Some(&reserve));
+    let (mut database, _) = opened.map_err(|closed| opener.explain(closed))?;
     let checked = catch_unwind(AssertUnwindSafe(|| {
         pages(&mut database, tell);
         rows(&database, tell)

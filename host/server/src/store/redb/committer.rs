@@ -11,11 +11,10 @@ use std::time::Instant;
 
 use redb::WriteTransaction;
 
-use super::batch::{Batch, Tables};
+use super::batch::{Batch, no_rows};
 use super::handle::Handle;
 use super::open::{Kept, begin, commit, name_log};
 use super::settings::WAL_PAUSE;
-use super::table::Table;
 use super::trouble::Seen;
 use super::wal::Wal;
 use crate::store::StoreFailure;
@@ -41,9 +40,9 @@ impl Committer {
         if batch.is_empty() {
             return Ok(());
         }
-        let number = batch.number;
+        let (number, bytes) = (batch.number, batch.bytes());
         let tables = batch.into_rows()?;
-        let fits = may_log && self.wal.as_mut().is_some_and(|wal| wal.stage(number, &tables));
+        let fits = may_log && self.wal.as_mut().is_some_and(|wal| wal.stage(number, &tables, bytes));
         let handle = Arc::clone(&self.handle);
         handle.with(|database, seen| {
             let transaction = begin(database, tables)?;
@@ -72,10 +71,7 @@ impl Committer {
             return Ok(());
         }
         let handle = Arc::clone(&self.handle);
-        handle.with(|database, seen| {
-            let nothing: Tables = [const { std::collections::BTreeMap::new() }; Table::COUNT];
-            self.checkpoint(begin(database, nothing)?, seen)
-        })
+        handle.with(|database, seen| self.checkpoint(begin(database, no_rows())?, seen))
     }
 
     /// Writes what is staged to the log.

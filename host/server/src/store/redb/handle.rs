@@ -94,20 +94,16 @@ impl Handle {
         }
     }
 
-    /// Drops the database and opens it again, which verifies or repairs it; readers wait meanwhile. `rewrite`: see
-    /// [`Opener::rewrite`].
-    pub fn reopen(&self, rewrite: bool) -> Result<(), StoreFailure> {
+    /// Drops the database and opens it again, which verifies or repairs it; readers wait meanwhile.
+    pub fn reopen(&self) -> Result<(), StoreFailure> {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let closed = Slot::Closed(StoreFailure::Down("it is being reopened".to_owned()));
-        let has_failed_sync = match std::mem::replace(&mut *slot, closed) {
-            Slot::Open { database, seen } => {
-                // It holds the file, and may still write what it only has in memory.
-                drop(database);
-                seen.has_failed_sync()
-            }
-            Slot::Closed(_) => false,
-        };
-        let opened = self.open(rewrite || has_failed_sync);
+        if let Slot::Open { database, seen } = std::mem::replace(&mut *slot, closed) {
+            // It holds the file, and may still write what it only has in memory.
+            drop(database);
+            self.opener.heed(&seen);
+        }
+        let opened = self.open();
         match opened {
             Ok(open) => {
                 *slot = open;
@@ -121,10 +117,7 @@ impl Handle {
         }
     }
 
-    fn open(&self, rewrite: bool) -> Result<Slot, StoreFailure> {
-        if rewrite {
-            self.opener.rewrite()?;
-        }
+    fn open(&self) -> Result<Slot, StoreFailure> {
         match self.opener.open() {
             Ok((database, seen)) => Ok(Slot::Open { database, seen }),
             Err(Closed::Failed(failure)) => Err(failure),

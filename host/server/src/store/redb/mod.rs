@@ -25,7 +25,7 @@ use self::blob::BlobChange;
 use self::committer::Committer;
 use self::handle::{Handle, Opening};
 use self::job::Found;
-use self::open::{Closed, Opener, WalSettings};
+use self::open::{Opener, WalSettings};
 use self::owner::{Command, Owner, Work, WorkChange};
 use self::reserve::ReserveFile;
 use self::settings::QUEUE_MAX;
@@ -62,8 +62,9 @@ mod wal;
 pub(super) use check::check_file;
 pub use open::OpenError;
 pub use reserve::Reserve;
+use settings::CACHE_BYTES;
+pub use settings::QUICK_REPAIR_FROM_BYTES;
 pub use settings::RedbSettings;
-use settings::{CACHE_BYTES, QUICK_REPAIR_FROM_BYTES};
 pub use wal::WalPlace;
 
 /// The store on redb. Dropping it finishes what was asked for and closes the file.
@@ -78,42 +79,34 @@ pub struct RedbStore {
 impl RedbStore {
     /// Opens the store, or creates it. After a crash the file is verified and repaired first.
     pub fn open(settings: RedbSettings) -> Result<Self, OpenError> {
-        let reserve = (settings.reserve_bytes > 0).then(|| -> Box<dyn Reserve> {
-            Box::new(ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes))
-        });
+        let reserve = ReserveFile::new(open::beside(&settings.path, "reserve"), settings.reserve_bytes);
         let RedbSettings { path, cache_bytes, quick_repair_from_bytes, wal_bytes_max, .. } = &settings;
         let opener = Opener::of_file(path, *cache_bytes, *quick_repair_from_bytes, *wal_bytes_max)?;
-        Self::start(opener, reserve)
+        Self::start(opener, Some(Box::new(reserve)))
     }
 
     /// A store that is gone with the process.
     pub fn open_in_memory() -> Result<Self, OpenError> {
         let memory: Arc<dyn StorageBackend> = Arc::new(InMemoryBackend::new());
-        Self::open_with_backend(move || Ok(Arc::clone(&memory)), None, None)
+        Self::open_with_backend(move || Ok(Arc::clone(&memory)), QUICK_REPAIR_FROM_BYTES, None, None)
     }
 
     /// A store on any storage, such as one that fails. `make` is called each time the database is opened; `wal`: where its
-    /// log is, and of how many bytes at most.
+    /// log is, and of how many bytes at most; `quick_repair_from_bytes`: as in [`RedbSettings`].
     pub fn open_with_backend(
         make: impl Fn() -> io::Result<Arc<dyn StorageBackend>> + Send + Sync + 'static,
+        quick_repair_from_bytes: u64,
         wal: Option<(Box<dyn WalPlace>, u64)>,
         reserve: Option<Box<dyn Reserve>>,
     ) -> Result<Self, OpenError> {
         let path = PathBuf::from("(in memory)");
         let wal = wal.map(|(place, len_max)| WalSettings { place, len_max });
-        let opener = Opener::new(path, Box::new(make), CACHE_BYTES, QUICK_REPAIR_FROM_BYTES, wal);
+        let opener = Opener::new(path, Box::new(make), CACHE_BYTES, quick_repair_from_bytes, wal);
         Self::start(opener, reserve)
     }
 
     fn start(opener: Opener, reserve: Option<Box<dyn Reserve>>) -> Result<Self, OpenError> {
-        let opened = match (opener.open(), &reserve) {
-            // What is in the log needs room in the database.
-            (Err(Closed::Failed(StoreFailure::Full)), Some(reserve)) => {
-                reserve.release();
-                opener.open()
-            }
-            (opened, _) => opened,
-        };
+        let opened = opener.open_at_last(reserve.as_deref());
         let (database, seen) = opened.map_err(|closed| opener.explain(closed))?;
         // What is left of uploads stays until there is room to remove it.
         if let Err(failure) = open::sweep(&database) {

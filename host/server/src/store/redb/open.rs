@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{
@@ -14,6 +15,7 @@ use redb::{
 use super::batch::{Batch, Tables};
 use super::blob;
 use super::key;
+use super::reserve::Reserve;
 use super::snapshot::Snapshot;
 use super::table::Table;
 use super::trouble::{
@@ -36,7 +38,7 @@ const REWRITE_BYTES: usize = 1024 * 1024;
 /// A page: the unit in which a rewrite leaves holes alone.
 const PAGE_BYTES: usize = 4096;
 
-/// Why a store cannot be opened. Nothing was changed.
+/// Why a store cannot be opened. Nothing that is in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the store {} is in use by another process: stop that one, or choose another data directory", path.display())]
@@ -65,6 +67,8 @@ pub(super) struct Opener {
     pub quick_repair_from_bytes: u64,
     /// None: each transaction is written to the database's file.
     pub wal: Option<WalSettings>,
+    /// A sync failed, and nothing has made good for it yet: see `rewrite`.
+    owes_rewrite: AtomicBool,
     /// Held until the store is closed, also while the database is reopened.
     lock: Option<File>,
 }
@@ -102,7 +106,8 @@ impl Opener {
         wal: Option<WalSettings>,
     ) -> Self {
         let path = path.into();
-        Self { path, make, cache_bytes, quick_repair_from_bytes, wal, lock: None }
+        let owes_rewrite = AtomicBool::new(false);
+        Self { path, make, cache_bytes, quick_repair_from_bytes, wal, owes_rewrite, lock: None }
     }
 
     /// A store in a file, which is locked until it is closed; `wal_bytes_max`: of the log beside it.
@@ -147,6 +152,14 @@ impl Opener {
         Ok(Self { lock: Some(lock), ..opener })
     }
 
+    /// What was seen of the storage when it was open last: after a failed sync the system's cache is not believed, until
+    /// every page has been written again.
+    pub fn heed(&self, seen: &Seen) {
+        if seen.has_failed_sync() {
+            self.owes_rewrite.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Makes the database under another name first: one whose making was interrupted, by a crash or a full disk, is
     /// never found under its own.
     fn create_whole(&self, aside: &Self) -> Result<(), OpenError> {
@@ -178,15 +191,27 @@ impl Opener {
 
     /// Opens, verifies or repairs the database, brings its tables into being, and takes its log in.
     pub fn open(&self) -> Result<(Database, Arc<Seen>), Closed> {
+        if self.owes_rewrite.load(Ordering::Relaxed) {
+            self.rewrite().map_err(Closed::Failed)?;
+            self.owes_rewrite.store(false, Ordering::Relaxed);
+        }
         let seen = Arc::new(Seen::default());
-        match self.open_watched(&seen) {
-            Ok(database) => Ok((database, seen)),
-            // Whoever opened it next would believe what is not on the disk.
-            Err(_) if seen.has_failed_sync() && self.rewrite().is_ok() => {
-                let seen = Arc::new(Seen::default());
-                Ok((self.open_watched(&seen)?, seen))
+        let opened = self.open_watched(&seen);
+        if opened.is_err() {
+            self.heed(&seen);
+        }
+        Ok((opened?, seen))
+    }
+
+    /// As `open`, once more where a sync failed, or where what is in the log needs the room of the reserve.
+    pub fn open_at_last(&self, reserve: Option<&dyn Reserve>) -> Result<(Database, Arc<Seen>), Closed> {
+        match (self.open(), reserve) {
+            (Err(Closed::Failed(StoreFailure::Full)), Some(reserve)) => {
+                reserve.release();
+                self.open()
             }
-            Err(closed) => Err(closed),
+            (Err(_), _) if self.owes_rewrite.load(Ordering::Relaxed) => self.open(),
+            (opened, _) => opened,
         }
     }
 
@@ -196,13 +221,14 @@ impl Opener {
         let len_bytes = watched.len().map_err(|error| closed(&error))?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
-        // A big file is trusted: each of its transactions was committed in two phases.
+        // A big file is trusted: redb believes what it finds there only where its last commit to the file was in two
+        // phases, and looks at all of it otherwise.
         builder.set_check_integrity_on_open(len_bytes > 0 && len_bytes < self.quick_repair_from_bytes);
         // redb panics on some files that were changed by somebody else.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = builder.create_with_backend(watched).map_err(|error| not_opened(error, seen))?;
             prepare(&database)?;
-            self.take_log_in(&database, seen).map_err(Closed::Failed)?;
+            self.take_log_in(&database, seen)?;
             Ok(database)
         }));
         let panicked = || StoreFailure::Corrupt("its pages contradict each other".to_owned());
@@ -215,23 +241,27 @@ impl Opener {
     }
 
     /// Takes what is only in the log into the database, which needs none then.
-    fn take_log_in(&self, database: &Database, seen: &Seen) -> Result<(), StoreFailure> {
-        let snapshot = Snapshot::of(database)?;
-        let Some(named) = snapshot.get(Table::Meta, key::META_WAL)? else { return Ok(()) };
-        let number = snapshot.batch()?;
+    fn take_log_in(&self, database: &Database, seen: &Seen) -> Result<(), Closed> {
+        let failed = Closed::Failed;
+        let snapshot = Snapshot::of(database).map_err(failed)?;
+        let Some(named) = snapshot.get(Table::Meta, key::META_WAL).map_err(failed)? else { return Ok(()) };
+        let number = snapshot.batch().map_err(failed)?;
         drop(snapshot);
         let unknown =
             "it needs a write-ahead log, and says in no known form which: run the windlass that wrote it";
-        let id = WalId::of_bytes(&named).ok_or_else(|| StoreFailure::Corrupt(unknown.to_owned()))?;
+        let id = WalId::of_bytes(&named).ok_or_else(|| failed(StoreFailure::Corrupt(unknown.to_owned())))?;
         let Some(wal) = &self.wal else {
-            return Err(StoreFailure::Corrupt(
-                "it needs a write-ahead log, and has no place for one".to_owned(),
-            ));
+            let nowhere = "it needs a write-ahead log, and has no place for one".to_owned();
+            return Err(failed(StoreFailure::Corrupt(nowhere)));
         };
-        let rows = wal::rows_behind(wal.place.as_ref(), id, number)?;
-        let transaction = begin(database, rows)?;
-        name_log(&transaction, None)?;
-        commit(transaction, Kept::InFile { quick_repair: self.is_quick(seen) })?;
+        let name = wal.place.name();
+        let storage = wal.place.find().map_err(|error| closed(&error))?;
+        let storage = storage.ok_or_else(|| failed(wal::gone(&name, "is not there")))?;
+        let rows = wal::rows_behind(storage.as_ref(), &name, id, number).map_err(failed)?;
+        drop(storage);
+        let transaction = begin(database, rows).map_err(failed)?;
+        name_log(&transaction, None).map_err(failed)?;
+        commit(transaction, Kept::InFile { quick_repair: self.is_quick(seen) }).map_err(failed)?;
         self.remove_log();
         Ok(())
     }
@@ -247,7 +277,7 @@ impl Opener {
 
     /// After a failed sync the system's cache may show what is not on the disk, and a later sync would not tell.
     /// Writing every page again makes it so, or fails.
-    pub fn rewrite(&self) -> Result<(), StoreFailure> {
+    fn rewrite(&self) -> Result<(), StoreFailure> {
         let down = |error: io::Error| io_failure_of(&error);
         let storage = (self.make)().map_err(down)?;
         let written = rewrite_pages(storage.as_ref());
@@ -411,12 +441,7 @@ pub(super) fn sweep(database: &Database) -> Result<(), StoreFailure> {
     }
     let mut batch = Batch::over(snapshot)?;
     orphans.into_iter().for_each(|key| batch.remove(Table::BlobChunk, key));
-    write(database, batch.into_rows()?, true)
-}
-
-/// Writes rows in one transaction, which is in the database's file when this returns.
-pub(super) fn write(database: &Database, tables: Tables, quick_repair: bool) -> Result<(), StoreFailure> {
-    commit(begin(database, tables)?, Kept::InFile { quick_repair })
+    commit(begin(database, batch.into_rows()?)?, Kept::InFile { quick_repair: true })
 }
 
 /// A transaction with these rows, which is still to be committed.
@@ -448,7 +473,7 @@ pub(super) fn name_log(transaction: &WriteTransaction, log: Option<WalId>) -> Re
     named.map_err(failure_of)
 }
 
-/// Commits a transaction; it is on the disk when this returns, in the file or, as before, in the log.
+/// Commits a transaction. It is on the disk when this returns: in the file, or it is in the log already.
 pub(super) fn commit(mut transaction: WriteTransaction, kept: Kept) -> Result<(), StoreFailure> {
     let (durability, quick_repair) = match kept {
         Kept::InFile { quick_repair } => (Durability::Immediate, quick_repair),

@@ -100,9 +100,9 @@ impl Owner {
         }
         if let Err(failure) = guarded(|| self.committer.settle()) {
             tracing::warn!(%failure, "the store did not close; it is opened once more for that");
-            // What the disk kept of it is found out as after any failure.
-            if let Err(failure) = self.reopen() {
-                tracing::warn!(%failure, "the write-ahead log is kept; the next start takes it in");
+            // What the disk kept of it is found out as after any failure; a second one is the last.
+            if let Err(failure) = self.reopen().or_else(|_| self.reopen()) {
+                tracing::error!(%failure, "the store was not closed; the next start takes its write-ahead log in");
             }
         }
         self.handle.close();
@@ -248,13 +248,12 @@ impl Owner {
         if trouble.as_ref().is_some_and(|trouble| matches!(trouble.failure, StoreFailure::Full)) {
             self.make_room();
         }
-        let rewrite = trouble.is_some_and(|trouble| trouble.sync_failed);
         self.committer.forget_log();
-        match self.handle.reopen(rewrite) {
+        match self.handle.reopen() {
             // What is in the log needs room in the database.
             Err(StoreFailure::Full) => {
                 self.make_room();
-                self.handle.reopen(rewrite)
+                self.handle.reopen()
             }
             reopened => reopened,
         }
@@ -285,8 +284,7 @@ impl Owner {
             }
             thread::sleep(pause);
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
-            // The cache may be wrong since the first failure: it is written again until that succeeds.
-            match self.handle.reopen(true) {
+            match self.handle.reopen() {
                 Ok(()) => return tracing::info!("the store is open again"),
                 Err(next) => {
                     if matches!(next, StoreFailure::Full) {

@@ -1,16 +1,17 @@
 //! The write-ahead log: what was committed since the database was last written to its file.
 //!
 //! A commit is a frame at the end of the log, and one sync. The database takes it in memory, and is written to its file only
-//! when the log is full, with the commit that finds no room in it: a checkpoint. After a crash the frames behind the last
-//! checkpoint are taken into the database once more.
+//! now and then: with the first transaction, one that finds no room in the log or is too large for it, or while no log can
+//! be written; and when the store is closed. That is a checkpoint. After a crash the frames behind the last one are taken
+//! into the database once more.
 //!
 //! Invariants:
 //! - The database names the log that it needs by a random id, and none where it needs none. A log that was left behind,
 //!   or is another store's, is never taken in; without the one that it names, a store does not open.
-//! - Frames are numbered as transactions are. The first that is not whole, or is not the next, ends the log.
+//! - Frames are numbered as transactions are. The first that is not whole, or is not the next, ends the log; where one that
+//!   is whole comes later, the log is damaged. Damage of the very last frame looks like one that was never finished.
 //! - A frame begins on a page of its own: writing one touches no page of another that is needed.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::hash::Hasher as _;
 use std::io;
@@ -22,7 +23,7 @@ use redb::backends::FileBackend;
 use twox_hash::XxHash64;
 use uuid::Uuid;
 
-use super::batch::Tables;
+use super::batch::{Tables, no_rows};
 use super::open::sync_folder;
 use super::table::Table;
 use super::trouble::io_failure_of;
@@ -34,8 +35,9 @@ const MAGIC: [u8; 8] = *b"windwal1";
 const PAGE_BYTES: usize = 4096;
 /// The file grows by so many bytes at once, all written, so that later commits need no room found for them.
 const GROWTH_BYTES: usize = 1 << 20;
-/// A commit of more than this part of the log is written to the database at once: it would be written twice for nothing.
-const FRAME_PART_MAX: u64 = 4;
+/// A log has room for as many frames. A larger transaction is written to the database at once: it would be written twice
+/// for nothing.
+const FRAMES_MIN: u64 = 4;
 /// Number, length and sum, in front of each frame.
 const HEAD_BYTES: usize = 24;
 const ID_BYTES: usize = 16;
@@ -121,7 +123,15 @@ pub(super) struct Wal {
 impl Wal {
     /// An empty one, which is durable. `len_max`: bytes.
     pub fn make(place: &dyn WalPlace, len_max: u64) -> io::Result<Self> {
-        let storage = place.make()?;
+        let made = place.make().and_then(|storage| Self::begin(storage, len_max));
+        if made.is_err() {
+            // What is left of it is only in the way.
+            drop(place.remove());
+        }
+        made
+    }
+
+    fn begin(storage: Arc<dyn StorageBackend>, len_max: u64) -> io::Result<Self> {
         let id = WalId(*Uuid::now_v7().as_bytes());
         let mut page = [MAGIC.as_slice(), &id.0].concat();
         page.resize(PAGE_BYTES, 0);
@@ -132,11 +142,14 @@ impl Wal {
         Ok(Self { storage, id, end: len, len, len_max, frame: Vec::new() })
     }
 
-    /// Makes the frame of a transaction; false where there is no room for it.
-    pub fn stage(&mut self, number: u64, tables: &Tables) -> bool {
+    /// Makes the frame of a transaction; false where there is no room for it. `bytes`: of its rows, at least.
+    pub fn stage(&mut self, number: u64, tables: &Tables, bytes: usize) -> bool {
+        let len_max = (self.len_max / FRAMES_MIN).min(self.len_max - self.end);
+        if bytes as u64 > len_max {
+            return false;
+        }
         encode(&mut self.frame, self.id, number, tables);
-        let len = self.frame.len() as u64;
-        len <= self.len_max / FRAME_PART_MAX && self.end + len <= self.len_max
+        self.frame.len() as u64 <= len_max
     }
 
     /// Appends the frame that was made last. Durable when this returns.
@@ -171,29 +184,27 @@ impl Wal {
     }
 }
 
-/// The rows of all whole frames behind transaction `after`, the later over the earlier. `id`: of the log that is needed.
-pub(super) fn rows_behind(place: &dyn WalPlace, id: WalId, after: u64) -> Result<Tables, StoreFailure> {
-    let name = place.name();
+/// The rows of all whole frames behind transaction `after` in this log, the later over the earlier. `id`: of the log that is
+/// needed; `name`: for messages.
+pub(super) fn rows_behind(
+    storage: &dyn StorageBackend,
+    name: &str,
+    id: WalId,
+    after: u64,
+) -> Result<Tables, StoreFailure> {
     let failed =
         |error: io::Error| io_failure_of(&io::Error::new(error.kind(), format!("its log {name}: {error}")));
-    let gone = |what: &str| {
-        StoreFailure::Corrupt(format!(
-            "what was committed last is in its write-ahead log, and {name} {what}: put the log back that was beside the \
-             store"
-        ))
-    };
-    let storage = place.find().map_err(failed)?.ok_or_else(|| gone("is not there"))?;
     let len = storage.len().map_err(failed)?;
     let mut page = vec![0; PAGE_BYTES];
     if len >= PAGE_BYTES as u64 {
         storage.read(0, &mut page).map_err(failed)?;
     }
     if !page.starts_with(&[MAGIC.as_slice(), &id.0].concat()) {
-        return Err(gone("is another"));
+        return Err(gone(name, "is another"));
     }
-    let mut tables = [const { BTreeMap::new() }; Table::COUNT];
+    let mut tables = no_rows();
     let (mut from, mut next) = (PAGE_BYTES as u64, after + 1);
-    while let Some(frame) = read_frame(storage.as_ref(), len, from).map_err(failed)? {
+    while let Some(frame) = read_frame(storage, len, from).map_err(failed)? {
         // What is behind the last frame is what was there before it.
         let Some(body) = body_of(&frame, id, next) else { break };
         let unknown = || format!("frame {next} of its write-ahead log, {name}, is of no known form");
@@ -201,8 +212,27 @@ pub(super) fn rows_behind(place: &dyn WalPlace, id: WalId, after: u64) -> Result
         from += frame.len() as u64;
         next += 1;
     }
+    for later in (from..len).step_by(PAGE_BYTES) {
+        let found = read_frame(storage, len, later).map_err(failed)?;
+        // Those of an earlier round have lower numbers.
+        let number = found.as_deref().map(|frame| u64::from_be_bytes(part(frame, 0)));
+        if let (Some(frame), Some(number)) = (found, number.filter(|number| *number > next))
+            && body_of(&frame, id, number).is_some()
+        {
+            return Err(StoreFailure::Corrupt(format!(
+                "its write-ahead log, {name}, is damaged: frame {next} is not whole, and frame {number} is there"
+            )));
+        }
+    }
     storage.close().map_err(failed)?;
     Ok(tables)
+}
+
+/// Why a store does not open without its log.
+pub(super) fn gone(name: &str, what: &str) -> StoreFailure {
+    StoreFailure::Corrupt(format!(
+        "what was committed last is in its write-ahead log, and {name} {what}: put the log back that was beside the store"
+    ))
 }
 
 /// The pages that a frame at this place would have; none where there is not room for it.
@@ -335,16 +365,23 @@ mod tests {
         Memory(Arc::new(InMemoryBackend::new()))
     }
 
-    fn rows(rows: &[(Table, &[u8], Option<&[u8]>)]) -> Tables {
-        let mut tables = [const { BTreeMap::new() }; Table::COUNT];
+    /// A row, or that there is none.
+    type Row<'a> = (Table, &'a [u8], Option<&'a [u8]>);
+
+    fn rows(rows: &[Row<'_>]) -> Tables {
+        let mut tables = no_rows();
         for (table, key, row) in rows {
             tables[*table as usize].insert(key.to_vec(), row.map(<[u8]>::to_vec));
         }
         tables
     }
 
+    fn behind(place: &Memory, id: WalId, after: u64) -> Result<Tables, StoreFailure> {
+        rows_behind(place.0.as_ref(), "memory", id, after)
+    }
+
     fn append(wal: &mut Wal, number: u64, tables: &Tables) {
-        assert!(wal.stage(number, tables), "there is room");
+        assert!(wal.stage(number, tables, 0), "there is room");
         wal.append().expect("memory does not fail");
     }
 
@@ -361,11 +398,9 @@ mod tests {
             (Table::Spec, b"b", Some(&large)),
             (Table::Due, b"a", None),
         ]);
-        let behind = |after| rows_behind(&place, wal.id, after).expect("readable");
-        assert_eq!(behind(0), all);
-        // The frames begin with the first, and so none is behind the first alone.
-        assert_eq!(behind(1), rows(&[]));
-        assert_eq!(behind(3), rows(&[]));
+        assert_eq!(behind(&place, wal.id, 0).expect("readable"), all);
+        // After the last there is nothing.
+        assert_eq!(behind(&place, wal.id, 3).expect("readable"), rows(&[]));
     }
 
     #[test]
@@ -376,10 +411,10 @@ mod tests {
             append(&mut wal, number, &rows(&[(Table::Status, b"a", Some(&[number as u8]))]));
         }
         wal.restart();
-        assert_eq!(rows_behind(&place, wal.id, 4).expect("readable"), rows(&[]));
+        assert_eq!(behind(&place, wal.id, 4).expect("readable"), rows(&[]));
         append(&mut wal, 5, &rows(&[(Table::Status, b"b", Some(b"5"))]));
         assert_eq!(
-            rows_behind(&place, wal.id, 4).expect("readable"),
+            behind(&place, wal.id, 4).expect("readable"),
             rows(&[(Table::Status, b"b", Some(b"5"))]),
             "what is behind it is of the round before"
         );
@@ -401,34 +436,40 @@ mod tests {
             let mut byte = [0];
             place.0.read(at, &mut byte).expect("readable");
             place.0.write(at, &[byte[0] ^ 0x10]).expect("written");
-            assert_eq!(rows_behind(&place, wal.id, 0).expect("readable"), first, "byte {at}");
+            assert_eq!(behind(&place, wal.id, 0).expect("readable"), first, "byte {at}");
             place.0.write(at, &byte).expect("written");
         }
-        assert_ne!(rows_behind(&place, wal.id, 0).expect("readable"), first);
+        assert_ne!(behind(&place, wal.id, 0).expect("readable"), first);
+        // With another behind it, it is damage.
+        append(&mut wal, 3, &rows(&[(Table::Status, b"a", Some(b"3"))]));
+        place.0.write(from, &[0xFF]).expect("written");
+        let refused = behind(&place, wal.id, 0).expect_err("damaged");
+        assert!(refused.to_string().contains("frame 2 is not whole, and frame 3 is there"), "{refused}");
     }
 
     #[test]
     fn a_full_log_and_a_large_transaction_are_told() {
         let mut wal = Wal::make(&memory(), 4 * PAGE_BYTES as u64).expect("made");
         let small = rows(&[(Table::Status, b"a", Some(b"1"))]);
-        assert!(!wal.stage(1, &rows(&[(Table::Spec, b"a", Some(&[1; PAGE_BYTES]))])), "it is too large");
+        assert!(!wal.stage(1, &rows(&[(Table::Spec, b"a", Some(&[1; PAGE_BYTES]))]), 0), "it is too large");
         for number in 1..=3 {
             append(&mut wal, number, &small);
         }
-        assert!(!wal.stage(4, &small), "it is full");
+        assert!(!wal.stage(4, &small, 0), "it is full");
+        assert!(!wal.stage(4, &small, PAGE_BYTES + 1), "it is told to be too large");
         wal.restart();
-        assert!(wal.stage(4, &small));
+        assert!(wal.stage(4, &small, 0));
     }
 
     #[test]
     fn another_log_is_not_taken_for_it() {
         let place = memory();
         let id = Wal::make(&place, 1 << 20).expect("made").id;
-        rows_behind(&place, id, 0).expect("it is there");
+        behind(&place, id, 0).expect("it is there");
         let other = Wal::make(&memory(), 1 << 20).expect("made").id;
-        let refused = rows_behind(&place, other, 0).expect_err("another");
+        let refused = behind(&place, other, 0).expect_err("another");
         assert!(refused.to_string().contains("memory is another: put the log back"), "{refused}");
         place.remove().expect("removed");
-        rows_behind(&place, id, 0).expect_err("it is gone");
+        behind(&place, id, 0).expect_err("it is gone");
     }
 }
