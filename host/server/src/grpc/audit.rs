@@ -81,12 +81,14 @@ async fn to_its_end<E: Send + 'static>(
     answered: impl Future<Output = Result<Response<Body>, E>> + Send + 'static,
     caller: Caller,
 ) -> Result<Response<Body>, E> {
+    let answers = caller.clone();
     let done = tokio::spawn(async move {
         let response = answered.await?;
-        caller.write(code_of(&response));
+        answers.write(code_of(&response));
         Ok(response)
     });
     done.await.unwrap_or_else(|error| {
+        caller.write(Code::Internal);
         Ok(Status::internal(format!("the host failed in the call: {error}")).into_http())
     })
 }
@@ -134,8 +136,9 @@ mod tests {
 
     use super::*;
 
-    async fn hang_up(path: &str) -> (bool, Option<()>) {
-        let (told, mut tells): (Sender<bool>, _) = channel(1);
+    /// Whether the call knows that its client is gone, and whether it goes on; with who asked.
+    async fn hang_up(path: &str) -> (bool, Option<()>, Option<Caller>) {
+        let (told, mut tells): (Sender<(bool, Caller)>, _) = channel(1);
         let (goes_on, may_go_on) = channel::<()>(1);
         let may_go_on = Arc::new(Mutex::new(may_go_on));
         let mut audit = Audit {
@@ -144,7 +147,8 @@ mod tests {
                 async move {
                     let caller: Caller = request.extensions().get().cloned().unwrap_or_default();
                     may_go_on.lock().await.recv().await;
-                    told.send(caller.hung_up().now_or_never().is_some()).await.ok();
+                    let is_gone = caller.hung_up().now_or_never().is_some();
+                    told.send((is_gone, caller)).await.ok();
                     Ok::<_, Infallible>(Response::new(Body::empty()))
                 }
             }),
@@ -156,16 +160,41 @@ mod tests {
         assert!((&mut call).await.unwrap_err().is_cancelled());
         drop(audit);
         let asked_on = goes_on.send(()).await.ok();
-        (tells.recv().await.unwrap_or_default(), asked_on)
+        let (is_gone, caller) = tells.recv().await.unzip();
+        (is_gone == Some(true), asked_on, caller)
     }
 
     #[tokio::test]
-    async fn a_mutation_goes_on_without_its_client_and_knows_that_it_is_gone() {
-        assert_eq!(hang_up("/windlass.v1.JobService/Submit").await, (true, Some(())));
+    async fn a_mutation_goes_on_without_its_client_knows_that_it_is_gone_and_is_written_down() {
+        let (is_gone, goes_on, caller) = hang_up("/windlass.v1.JobService/Submit").await;
+        assert_eq!((is_gone, goes_on), (true, Some(())));
+        let caller = caller.expect("the call was answered");
+        while !caller.is_written() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mutation_in_which_the_host_fails_is_written_down_too() {
+        let (told, mut tells) = channel(1);
+        let inner = service_fn(move |request: Request<Body>| {
+            let told = told.clone();
+            async move {
+                let caller: Caller = request.extensions().get().cloned().unwrap_or_default();
+                told.send(caller).await.ok();
+                assert!(request.headers().contains_key("absent"), "a bug in the host");
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            }
+        });
+        let request = Request::builder().uri("/windlass.v1.JobService/Submit").body(Body::empty()).unwrap();
+        let response = Audit { inner }.call(request).await.unwrap();
+        assert_eq!(code_of(&response), Code::Internal);
+        assert!(tells.recv().await.expect("it was asked").is_written());
     }
 
     #[tokio::test]
     async fn a_read_ends_with_its_client() {
-        assert_eq!(hang_up("/windlass.v1.JobService/Wait").await, (false, None));
+        let (is_gone, goes_on, _) = hang_up("/windlass.v1.JobService/Wait").await;
+        assert_eq!((is_gone, goes_on), (false, None));
     }
 }

@@ -37,6 +37,11 @@ impl Caller {
         self.gone.cancelled().await;
     }
 
+    #[cfg(test)]
+    pub fn is_written(&self) -> bool {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Writes down how the request ended; once.
     pub fn write(&self, code: Code) {
         if let Some(line) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
